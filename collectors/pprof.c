@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "collectors/collector.h"
+
+const struct collector collector_pprof = {.name = "pprof"};
