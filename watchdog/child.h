@@ -27,16 +27,15 @@ struct child_spec {
     uid_t uid;               /* (uid_t)-1: keep */
     gid_t gid;               /* (gid_t)-1: keep */
     uint64_t caps;           /* capabilities it keeps (as ambient), cut to what we hold */
-    bool keep_bounding; /* leave the bounding set (for a child that starts further children with
                            caps) */
     bool subreaper;
-    bool new_group;   /* own process group */
-    int death_signal; /* PDEATHSIG; 0: none */
-    int nice;
-    int64_t max_file_bytes;   /* RLIMIT_FSIZE; 0: unchanged */
-    int64_t max_memory_bytes; /* RLIMIT_AS; 0: unchanged */
-    int64_t max_files;        /* RLIMIT_NOFILE; 0: unchanged */
-    int64_t max_cpu_s;        /* RLIMIT_CPU; 0: unchanged */
+                           bool new_group;   /* own process group */
+                           int death_signal; /* PDEATHSIG; 0: none */
+                           int nice;
+                           int64_t max_file_bytes;   /* RLIMIT_FSIZE; 0: unchanged */
+                           int64_t max_memory_bytes; /* RLIMIT_AS; 0: unchanged */
+                           int64_t max_files;        /* RLIMIT_NOFILE; 0: unchanged */
+                           int64_t max_cpu_s;        /* RLIMIT_CPU; 0: unchanged */
 };
 
 /* A spec with every descriptor -1, ids kept, no capabilities, no_new_privs, PDEATHSIG SIGKILL. */
@@ -58,6 +57,9 @@ int child_start(const struct child_spec *spec, struct child *ret, struct error *
 int child_reap(struct child *c, int *ret_status);
 /* Sends `signal` through the pidfd; a child that is gone is success. */
 void child_signal(const struct child *c, int signal);
+/* Reaps children that ended and are not in `keep`: orphans of our children, when we are subreaper.
+ */
+void child_reap_strays(const pid_t *keep, size_t keep_count);
 /* Kills every child (and grandchild re-parented to us, when we are subreaper) except the
  * `keep_count` pids in `keep`, until none is left or two seconds have passed. Returns how many were
  * killed. */

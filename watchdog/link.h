@@ -26,9 +26,10 @@ struct link_handlers {
 struct link *link_open(uv_loop_t *loop, int fd, const struct link_handlers *handlers);
 /* Sets the generation that further requests carry. */
 void link_generation(struct link *l, uint32_t generation);
-/* Sends `m` (id and generation are filled here) with `count` descriptors, which stay the caller's
- * and may be closed when this returns: what the socket cannot take yet is queued with duplicates.
- * `answer` may be NULL for WIRE_ALIVE only. Returns the request's id. */
+/* Sends `m` (id is filled here, generation when it is 0: a running capture keeps its own) with
+ * `count` descriptors, which stay the caller's and may be closed when this returns: what the socket
+ * cannot take yet is queued with duplicates. `answer` may be NULL for WIRE_ALIVE only. Returns the
+ * request's id. */
 uint64_t link_request(struct link *l, struct wire_message *m, const int *fds, size_t count,
                       link_answer *answer, void *arg);
 /* Closes; requests still open are answered -ECANCELED. Freed when libuv has closed its handle. NULL
