@@ -27,15 +27,14 @@ struct child_spec {
     uid_t uid;               /* (uid_t)-1: keep */
     gid_t gid;               /* (gid_t)-1: keep */
     uint64_t caps;           /* capabilities it keeps (as ambient), cut to what we hold */
-                           caps) */
     bool subreaper;
-                           bool new_group;   /* own process group */
-                           int death_signal; /* PDEATHSIG; 0: none */
-                           int nice;
-                           int64_t max_file_bytes;   /* RLIMIT_FSIZE; 0: unchanged */
-                           int64_t max_memory_bytes; /* RLIMIT_AS; 0: unchanged */
-                           int64_t max_files;        /* RLIMIT_NOFILE; 0: unchanged */
-                           int64_t max_cpu_s;        /* RLIMIT_CPU; 0: unchanged */
+    bool new_group;   /* own process group */
+    int death_signal; /* PDEATHSIG; 0: none */
+    int nice;
+    int64_t max_file_bytes;   /* RLIMIT_FSIZE; 0: unchanged */
+    int64_t max_memory_bytes; /* RLIMIT_AS; 0: unchanged */
+    int64_t max_files;        /* RLIMIT_NOFILE; 0: unchanged */
+    int64_t max_cpu_s;        /* RLIMIT_CPU; 0: unchanged */
 };
 
 /* A spec with every descriptor -1, ids kept, no capabilities, no_new_privs, PDEATHSIG SIGKILL. */
