@@ -405,6 +405,30 @@ char *child_status_text(int status, char *out, size_t size)
     return out;
 }
 
+uint64_t child_start_ticks(pid_t pid)
+{
+    char name[64];
+    (void)snprintf(name, sizeof(name), "/proc/%d/stat", (int)pid);
+    AUTO_BUF struct buf text = BUF_INIT(2048);
+    (void)fs_read_at(AT_FDCWD, name, &text, NULL);
+    const char *p = strrchr(buf_text(&text), ')'); /* the name before it may hold anything */
+    for (int field = 2; p != NULL && field < 22; field++) {
+        p = strchr(p + 1, ' ');
+    }
+    return p == NULL ? 0 : strtoull(p, NULL, 10);
+}
+
+int child_open_identity(pid_t pid, uint64_t start_ticks)
+{
+    AUTO_CLOSE int fd = pid > 0 ? pidfd_open(pid, 0) : -1;
+    /* Read after the pidfd is held: if the start time matches now, the descriptor is that process.
+     */
+    if (fd < 0 || start_ticks == 0 || child_start_ticks(pid) != start_ticks) {
+        return -ESRCH;
+    }
+    return take_fd(&fd);
+}
+
 int child_own_dir(char *out, size_t size, struct error *err)
 {
     ssize_t n = readlink("/proc/self/exe", out, size - 1);

@@ -68,7 +68,13 @@ char *child_status_text(int status, char *out, size_t size);
 /* The directory of our own executable, where the sister programs live; 0 or negative errno. */
 int child_own_dir(char *out, size_t size, struct error *err);
 
-/* Capability sets as bit masks. */
+/* Capabilities we hold (permitted), as a bit mask. */
 uint64_t child_caps_permitted(void);
+
+/* A pidfd of the process `pid` that started at `start_ticks` (field 22 of /proc/PID/stat), or
+ * -ESRCH when that process is gone or the pid is another's by now. The caller closes it. */
+int child_open_identity(pid_t pid, uint64_t start_ticks);
+/* Start time of `pid` in clock ticks since boot, 0 when there is no such process. */
+uint64_t child_start_ticks(pid_t pid);
 
 #endif
