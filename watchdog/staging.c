@@ -144,7 +144,8 @@ int staging_add(const struct staging *s, int dir_fd, const char *name, int fd, s
         return rc;
     }
     struct stat st = {0};
-    if ((fcntl(fd, F_GET_SEALS) & wanted) != wanted || fstat(fd, &st) < 0 ||
+    int seals = fcntl(fd, F_GET_SEALS); /* -1, all bits set, for what is no memfd */
+    if (seals < 0 || (seals & wanted) != wanted || fstat(fd, &st) < 0 ||
         st.st_size > LIMIT_ADDED_BYTES) {
         return error_set(err, -EINVAL, "'%s' is not a sealed memfd within the limit", name);
     }
