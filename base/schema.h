@@ -40,8 +40,11 @@ enum schema_flag {
         1 << 1, /* SCHEMA_STRING filled by the key in a SCHEMA_MAP, or by this option in a list */
     SCHEMA_KIND =
         1 << 2, /* SCHEMA_STRING that selects the variant; defaults to the SCHEMA_KEY's value */
-    SCHEMA_PRESENT =
-        1 << 3, /* on a SCHEMA_STRUCT: its first bool field is set true when the YAML has it */
+    SCHEMA_PRESENT = 1 << 3, /* on a SCHEMA_STRUCT: the bool at offset 0 of the nested struct is set
+                                true when the YAML has it */
+    SCHEMA_ENV = 1 << 4, /* on a SCHEMA_STRING: `{env: NAME}` is accepted too; NAME goes to the next
+                            option of the table, which is SCHEMA_HIDDEN */
+    SCHEMA_HIDDEN = 1 << 5, /* no key of the YAML: filled by code, carried by the encoding */
 };
 
 struct schema_strings {
