@@ -95,25 +95,37 @@ int buf_addf(struct buf *b, const char *fmt, ...)
     return rc;
 }
 
+/* Bytes that a UTF-8 lead byte announces, 0 for one that cannot lead. */
+static size_t utf8_announced(unsigned char lead)
+{
+    if (lead < 0x80) {
+        return 1;
+    }
+    if (lead < 0xc2 || lead > 0xf4) {
+        return 0; /* continuation byte, overlong form of ASCII, beyond U+10FFFF */
+    }
+    return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+}
+
 /* Length of the valid UTF-8 sequence at `s`, 0 when there is none (RFC 3629: no surrogates, no
  * overlong forms). */
 static size_t utf8_length(const unsigned char *s)
 {
-    if (s[0] < 0x80) {
-        return 1;
-    }
-    size_t n = s[0] >= 0xc2 && s[0] <= 0xdf   ? 2
-               : s[0] >= 0xe0 && s[0] <= 0xef ? 3
-               : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
-                                              : 0;
+    static const struct {
+        unsigned char lead;
+        unsigned char least;
+        unsigned char most;
+    } narrow[] = {{0xe0, 0xa0, 0xbf}, {0xed, 0x80, 0x9f}, {0xf0, 0x90, 0xbf}, {0xf4, 0x80, 0x8f}};
+    size_t n = utf8_announced(s[0]);
     for (size_t i = 1; i < n; i++) {
         if ((s[i] & 0xc0) != 0x80) {
             return 0;
         }
     }
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f)) {
-        return 0;
+    for (size_t i = 0; n > 1 && i < ARRAY_LEN(narrow); i++) {
+        if (s[0] == narrow[i].lead && (s[1] < narrow[i].least || s[1] > narrow[i].most)) {
+            return 0;
+        }
     }
     return n;
 }

@@ -340,7 +340,7 @@ enum { STRAYS_MAX = 512 };
 /* Our children that are not in `keep`. */
 static size_t list_strays(const pid_t *keep, size_t keep_count, pid_t ret[STRAYS_MAX])
 {
-    AUTO_BUF struct buf text = BUF_INIT(16 * STRAYS_MAX);
+    AUTO_BUF struct buf text = BUF_INIT((size_t)16 * STRAYS_MAX);
     char name[64];
     (void)snprintf(name, sizeof(name), "/proc/self/task/%d/children", (int)gettid());
     (void)fs_read_at(AT_FDCWD, name, &text, NULL);

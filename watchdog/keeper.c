@@ -197,38 +197,52 @@ static void feed_watchdog(struct keeper *k, int64_t now_ms)
     }
 }
 
+static int64_t sooner(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+/* While stopping: ends when nothing runs any more, kills a brain past its time. */
+static int64_t stop_due(struct keeper *k, int64_t now_ms)
+{
+    if (k->brain.pid == 0 && keeper_jobs_idle(k)) {
+        k->done = true;
+    } else if (now_ms >= k->stop_by_ms) {
+        child_signal(&k->brain, SIGKILL);
+        k->stop_by_ms = now_ms + TICK_MS;
+    }
+    return k->stop_by_ms - now_ms;
+}
+
+/* Starts the brain when it is time and nothing of the one before still runs. */
+static int64_t brain_due(struct keeper *k, int64_t now_ms)
+{
+    if (k->brain_start_ms == 0 || !keeper_jobs_idle(k)) {
+        return TICK_MS;
+    }
+    if (k->brain_start_ms > now_ms) {
+        return k->brain_start_ms - now_ms;
+    }
+    struct error err = ERROR_INIT;
+    if (start_brain(k, &err) < 0) {
+        log_err(LOG_LEVEL_ERROR, &err, "cannot start the brain");
+        schedule_brain(k, now_ms);
+        return k->brain_backoff_ms;
+    }
+    return TICK_MS;
+}
+
 /* Does what is due; returns how long epoll may wait. */
 static int64_t do_due(struct keeper *k)
 {
     int64_t now_ms = clock_mono_ms();
-    int64_t wait_ms = keeper_jobs_expire(k, now_ms);
-    wait_ms = wait_ms < 0 || wait_ms > TICK_MS ? TICK_MS : wait_ms;
+    int64_t wait_ms = TICK_MS;
+    int64_t jobs_ms = keeper_jobs_expire(k, now_ms);
+    int64_t watchdog_ms = notify_watchdog_ms();
     feed_watchdog(k, now_ms);
-    int64_t every_ms = notify_watchdog_ms();
-    wait_ms = every_ms > 0 && every_ms < wait_ms ? every_ms : wait_ms;
-    if (k->stopping) {
-        if (k->brain.pid == 0 && keeper_jobs_idle(k)) {
-            k->done = true;
-        } else if (now_ms >= k->stop_by_ms) {
-            child_signal(&k->brain, SIGKILL);
-            k->stop_by_ms = now_ms + TICK_MS;
-        }
-        int64_t left_ms = k->stop_by_ms - now_ms;
-        return left_ms < wait_ms ? left_ms : wait_ms;
-    }
-    if (k->brain_start_ms != 0 && keeper_jobs_idle(k)) {
-        int64_t left_ms = k->brain_start_ms - now_ms;
-        struct error err = ERROR_INIT;
-        if (left_ms > 0) {
-            return left_ms < wait_ms ? left_ms : wait_ms;
-        }
-        if (start_brain(k, &err) < 0) {
-            log_err(LOG_LEVEL_ERROR, &err, "cannot start the brain");
-            schedule_brain(k, now_ms);
-            return k->brain_backoff_ms;
-        }
-    }
-    return wait_ms;
+    wait_ms = jobs_ms < 0 ? wait_ms : sooner(wait_ms, jobs_ms);
+    wait_ms = watchdog_ms <= 0 ? wait_ms : sooner(wait_ms, watchdog_ms);
+    return sooner(wait_ms, k->stopping ? stop_due(k, now_ms) : brain_due(k, now_ms));
 }
 
 static int open_sources(struct keeper *k, struct error *err)
@@ -240,7 +254,8 @@ static int open_sources(struct keeper *k, struct error *err)
         (void)sigaddset(&signals, wanted[i]);
     }
     (void)sigprocmask(SIG_BLOCK, &signals, NULL);
-    (void)signal(SIGPIPE, SIG_IGN);
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL);
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     k->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     k->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -78,9 +78,10 @@ int keeper_job_start(struct keeper *k, struct keeper_job *job, struct child_spec
     return 0;
 }
 
-/* incidentd-collect with a fresh socket as descriptor 5, and the request already in it. */
+/* incidentd-collect with a fresh socket as descriptor 5, and the request already in it. `wanted`
+ * gives the capabilities and descriptor 4. */
 static int start_collect(struct keeper *k, const struct wire_message *m, const char *mode,
-                         struct child_spec *spec, int64_t timeout_ms, struct error *err)
+                         const struct child_spec *wanted, int64_t timeout_ms, struct error *err)
 {
     struct keeper_job *job = keeper_job_new(k);
     int pair[2];
@@ -91,26 +92,27 @@ static int start_collect(struct keeper *k, const struct wire_message *m, const c
     job->socket = pair[0];
     job->request = *m;
     int rc = wire_send(job->socket, m, NULL, 0, err);
-    char path[PLAN_PATH_BYTES + 32];
-    (void)snprintf(path, sizeof(path), "%s/incidentd-collect", k->programs);
-    const char *const argv[] = {"incidentd-collect", mode, NULL};
-    spec->path = path;
-    spec->argv = argv;
-    spec->fds[2] = STDERR_FILENO;
-    spec->fds[3] = keeper_plan_of(k, m->generation)->fd;
-    spec->fds[5] = theirs;
-    spec->fd_count = 6;
-    spec->uid = k->work_account.uid;
-    spec->gid = k->work_account.gid;
-    spec->subreaper = true;
-    spec->new_group = true;
-    spec->death_signal =
-        0; /* it must outlive us long enough to end its tree: the socket tells it */
     if (rc < 0) {
         release(job);
         return rc;
     }
-    return keeper_job_start(k, job, spec, timeout_ms, err);
+    char path[PLAN_PATH_BYTES + 32];
+    (void)snprintf(path, sizeof(path), "%s/incidentd-collect", k->programs);
+    const char *const argv[] = {"incidentd-collect", mode, NULL};
+    struct child_spec spec = *wanted;
+    spec.path = path;
+    spec.argv = argv;
+    spec.fds[2] = STDERR_FILENO;
+    spec.fds[3] = keeper_plan_of(k, m->generation)->fd;
+    spec.fds[5] = theirs;
+    spec.fd_count = 6;
+    spec.uid = k->work_account.uid;
+    spec.gid = k->work_account.gid;
+    spec.subreaper = true;
+    spec.new_group = true;
+    spec.death_signal =
+        0; /* it outlives us just long enough to end its tree: the socket tells it */
+    return keeper_job_start(k, job, &spec, timeout_ms, err);
 }
 
 int keeper_job_run(struct keeper *k, const struct wire_message *m, struct error *err)
@@ -144,6 +146,22 @@ int keeper_job_find(struct keeper *k, const struct wire_message *m, struct error
     return start_collect(k, m, "find", &spec, FIND_TIMEOUT_MS, err);
 }
 
+/* Verb and deadline of each kind of sealer run. */
+static const char *seal_verb(uint32_t type, int64_t *ret_timeout_ms)
+{
+    switch (type) {
+    case WIRE_EXTRACT:
+        *ret_timeout_ms = EXTRACT_TIMEOUT_MS;
+        return "extract";
+    case WIRE_EXPLAIN:
+        *ret_timeout_ms = EXPLAIN_TIMEOUT_MS;
+        return "explain";
+    default:
+        *ret_timeout_ms = PACK_TIMEOUT_MS;
+        return "pack";
+    }
+}
+
 int keeper_job_seal(struct keeper *k, const struct wire_message *m, const int *fds, size_t count,
                     struct error *err)
 {
@@ -156,11 +174,9 @@ int keeper_job_seal(struct keeper *k, const struct wire_message *m, const int *f
     if (job == NULL) {
         return error_set(err, -EAGAIN, "too many jobs run at once");
     }
-    const char *const argv[] = {"incidentd-sealer",
-                                extract                   ? "extract"
-                                : m->type == WIRE_EXPLAIN ? "explain"
-                                                          : "pack",
-                                extract ? m->name : m->capture, NULL};
+    int64_t timeout_ms = 0;
+    const char *verb = seal_verb(m->type, &timeout_ms);
+    const char *const argv[] = {"incidentd-sealer", verb, extract ? m->name : m->capture, NULL};
     char path[PLAN_PATH_BYTES + 32];
     (void)snprintf(path, sizeof(path), "%s/incidentd-sealer", k->programs);
     struct child_spec spec;
@@ -177,11 +193,7 @@ int keeper_job_seal(struct keeper *k, const struct wire_message *m, const int *f
     spec.max_memory_bytes = SEALER_MEMORY_BYTES;
     spec.nice = LOW_PRIORITY;
     job->request = *m;
-    return keeper_job_start(k, job, &spec,
-                            extract                   ? EXTRACT_TIMEOUT_MS
-                            : m->type == WIRE_EXPLAIN ? EXPLAIN_TIMEOUT_MS
-                                                      : PACK_TIMEOUT_MS,
-                            err);
+    return keeper_job_start(k, job, &spec, timeout_ms, err);
 }
 
 /* Closing the lifeline is the order to end: incidentd-collect kills its tree and exits. */

@@ -109,7 +109,9 @@ static void alive(struct keeper *k, const struct wire_message *m)
     char status[sizeof(m->text)];
     (void)snprintf(status, sizeof(status), "%s", m->text);
     for (char *p = status; *p != '\0'; p++) {
-        *p = (unsigned char)*p < ' ' ? ' ' : *p; /* a line feed would begin another assignment */
+        if ((unsigned char)*p < ' ') { /* a line feed would begin another assignment */
+            *p = ' ';
+        }
     }
     if (m->ready != 0 && !k->announced) {
         k->announced = true;

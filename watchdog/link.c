@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#include <uthash.h>
+#include "base/hash.h"
 
 struct request {
     uint64_t id;
@@ -195,10 +195,8 @@ void link_close(struct link *l)
         return;
     }
     l->closed = true;
-    struct request *r = NULL;
-    struct request *next = NULL;
-    HASH_ITER(hh, l->requests, r, next)
-    {
+    while (l->requests != NULL) {
+        struct request *r = l->requests;
         HASH_DEL(l->requests, r);
         struct wire_message m = {.reply = 1, .id = r->id, .status = -ECANCELED};
         r->answer(&m, NULL, 0, r->arg);
