@@ -124,6 +124,9 @@ int schema_load(struct schema_doc *doc, const struct schema_table *table, struct
 void schema_complain(struct schema_doc *doc, const void *field, bool warning, const char *hint,
                      const char *fmt, ...) ATTR_FORMAT(5, 6);
 
+/* True when the file has a value for `field`, a right one or not. */
+bool schema_given(const struct schema_doc *doc, const void *field);
+
 size_t schema_problem_count(const struct schema_doc *doc, bool warnings);
 const struct diagnostic *schema_problem(const struct schema_doc *doc,
                                         size_t index); /* errors and warnings by position */

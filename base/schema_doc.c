@@ -109,15 +109,27 @@ bool schema_doc_full(const struct schema_doc *doc)
     return doc->overflow;
 }
 
-void schema_doc_origin(struct schema_doc *doc, const void *address, size_t size,
-                       const struct schema_mark *mark)
+static void add_origin(struct schema_doc *doc, const struct schema_origin *o)
 {
     if (doc->origin_count == doc->origin_capacity) {
         doc->origin_capacity = doc->origin_capacity == 0 ? 64 : doc->origin_capacity * 2;
         doc->origins = xrealloc(doc->origins, doc->origin_capacity, sizeof(*doc->origins));
     }
-    doc->origins[doc->origin_count++] =
-        (struct schema_origin){.address = address, .size = size, .mark = *mark};
+    doc->origins[doc->origin_count++] = *o;
+}
+
+void schema_doc_origin(struct schema_doc *doc, const void *address, size_t size,
+                       const struct schema_mark *mark)
+{
+    const struct schema_origin o = {.address = address, .size = size, .mark = *mark, .given = true};
+    add_origin(doc, &o);
+}
+
+void schema_doc_region(struct schema_doc *doc, const void *address, size_t size,
+                       const struct schema_mark *mark)
+{
+    const struct schema_origin o = {.address = address, .size = size, .mark = *mark};
+    add_origin(doc, &o);
 }
 
 /* The mark of the smallest loaded thing that holds `field`; one that begins there wins. */
@@ -133,6 +145,17 @@ static struct schema_mark find_origin(const struct schema_doc *doc, const void *
         }
     }
     return best == NULL ? (struct schema_mark){.line = 1, .column = 1, .width = 1} : best->mark;
+}
+
+bool schema_given(const struct schema_doc *doc, const void *field)
+{
+    for (size_t i = 0; i < doc->origin_count; i++) {
+        const struct schema_origin *o = &doc->origins[i];
+        if (o->given && o->address == field) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void schema_complain(struct schema_doc *doc, const void *field, bool warning, const char *hint,

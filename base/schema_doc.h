@@ -55,6 +55,7 @@ struct schema_origin {
     const char *address;
     size_t size;
     struct schema_mark mark;
+    bool given; /* a value of the file, not the struct around values */
 };
 
 struct schema_doc {
@@ -78,6 +79,11 @@ void schema_doc_problem(struct schema_doc *doc, const struct schema_mark *mark, 
 bool schema_doc_full(const struct schema_doc *doc);
 /* Remembers that the `size` bytes at `address` were filled from `mark`. */
 void schema_doc_origin(struct schema_doc *doc, const void *address, size_t size,
+                       const struct schema_mark *mark);
+
+/* The same for a whole struct: where to point for those of its fields that the file does not set.
+ */
+void schema_doc_region(struct schema_doc *doc, const void *address, size_t size,
                        const struct schema_mark *mark);
 
 /* Parses the text into *ret (in doc->tree; NULL for an empty file). Problems go to doc. Returns 0

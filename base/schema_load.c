@@ -221,11 +221,12 @@ static void load_scalar(struct walk *w, const struct schema_option *o,
         load_env(w, o, node, s);
         return;
     }
+    schema_doc_origin(w->doc, s + o->offset, scalar_size(o->type),
+                      is_null(node) ? &key->mark : &node->mark);
     if (node->type != SCHEMA_NODE_SCALAR || is_null(node)) {
         wrong_kind(w, o, node, key);
         return;
     }
-    schema_doc_origin(w->doc, s + o->offset, scalar_size(o->type), &node->mark);
     if (schema_text_convert(o, node->text, w->arena, s + o->offset, &err) < 0) {
         value_problem(w, o, node, &err);
     }
@@ -256,11 +257,11 @@ static void load_strings(struct walk *w, const struct schema_option *o,
                          const struct schema_node *node, const struct schema_node *key, char *s)
 {
     struct schema_strings *field = (struct schema_strings *)(void *)(s + o->offset);
+    schema_doc_origin(w->doc, field, sizeof(*field), is_null(node) ? &key->mark : &node->mark);
     if (node->type == SCHEMA_NODE_MAPPING || is_null(node)) {
         wrong_kind(w, o, node, key);
         return;
     }
-    schema_doc_origin(w->doc, field, sizeof(*field), &node->mark);
     size_t count = node->type == SCHEMA_NODE_SCALAR ? 1 : node->count;
     if (count > SCHEMA_ENTRIES_MAX) {
         schema_doc_problem(w->doc, &node->mark, false, NULL, "'%s' has more than %d items", o->name,
@@ -325,6 +326,7 @@ static void load_nested(struct walk *w, const struct scope *sc, const struct sch
                         const struct schema_item *item, char *s)
 {
     struct scope inner = {.table = o->of, .name = o->name, .key = "", .parent = sc};
+    schema_doc_origin(w->doc, s + o->offset, 1, &item->key->mark);
     if (item->value->type != SCHEMA_NODE_MAPPING && !is_null(item->value)) {
         wrong_kind(w, o, item->value, item->key);
         return;
@@ -428,7 +430,18 @@ static bool hint_elsewhere(const struct scope *sc, const char *key, char *out, s
     return false;
 }
 
-static void unknown_key(struct walk *w, const struct scope *sc, const struct schema_node *key)
+/* The option that was meant counts as given: it is not told as missing too. */
+static void assume_given(struct walk *w, const struct scope *sc, const char *name,
+                         const struct schema_node *key, const char *s)
+{
+    const struct schema_option *o = find_option(sc->table, name);
+    if (o != NULL && o->type != SCHEMA_STRUCT) {
+        schema_doc_origin(w->doc, s + o->offset, sizeof(const char *), &key->mark);
+    }
+}
+
+static void unknown_key(struct walk *w, const struct scope *sc, const struct schema_node *key,
+                        const char *s)
 {
     char place[192];
     char shown[64];
@@ -448,6 +461,7 @@ static void unknown_key(struct walk *w, const struct scope *sc, const struct sch
             "alias ('slo: *shared')");
     } else if (near != NULL) {
         (void)snprintf(hint, sizeof(hint), "did you mean '%s'?", near);
+        assume_given(w, sc, near, key, s);
     } else if (!hint_elsewhere(sc, shown, hint, sizeof(hint))) {
         (void)snprintf(hint, sizeof(hint), "the keys here are ");
         add_names(hint, sizeof(hint), names);
@@ -491,19 +505,17 @@ static void load_pair(struct walk *w, const struct scope *sc, const struct schem
     } else if (v != NULL) {
         load_value(w, sc, v, item, variant);
     } else {
-        unknown_key(w, sc, key);
+        unknown_key(w, sc, key, s);
     }
 }
 
 static void check_required(struct walk *w, const struct scope *sc, const struct schema_table *table,
-                           const struct schema_node *node, const struct schema_mark *mark)
+                           const char *s, const struct schema_mark *mark)
 {
     char place[192];
     char hint[256];
     for (const struct schema_option *o = table->options; o->name != NULL; o++) {
-        bool by_key = (o->flags & SCHEMA_KEY) != 0 && sc->key[0] != '\0';
-        if ((o->flags & SCHEMA_REQUIRED) == 0 || by_key ||
-            (node->type == SCHEMA_NODE_MAPPING && find_item(node, o->name, NULL) != NULL)) {
+        if ((o->flags & SCHEMA_REQUIRED) == 0 || schema_given(w->doc, s + o->offset)) {
             continue;
         }
         (void)snprintf(hint, sizeof(hint), "'%s': %s", o->name,
@@ -580,7 +592,7 @@ static void load_variant(struct walk *w, struct scope *sc, const struct schema_n
     char *variant = allocate(w, sc->variant->size, from);
     if (variant != NULL) {
         set_defaults(w, sc->variant, variant);
-        schema_doc_origin(w->doc, variant, sc->variant->size,
+        schema_doc_region(w->doc, variant, sc->variant->size,
                           key == NULL ? &node->mark : &key->mark);
         *(void **)(void *)(s + sc->table->variant_offset) = variant;
     }
@@ -591,7 +603,7 @@ static void load_struct(struct walk *w, struct scope *sc, const struct schema_no
 {
     const struct schema_mark *mark = key == NULL ? &node->mark : &key->mark;
     set_defaults(w, sc->table, s);
-    schema_doc_origin(w->doc, s, sc->table->size, mark);
+    schema_doc_region(w->doc, s, sc->table->size, mark);
     load_key(w, sc, node, key, s);
     load_variant(w, sc, node, key, s);
     if (node->type != SCHEMA_NODE_MAPPING && !is_null(node)) {
@@ -604,9 +616,9 @@ static void load_struct(struct walk *w, struct scope *sc, const struct schema_no
          i = i->next) {
         load_pair(w, sc, node, i, s);
     }
-    check_required(w, sc, sc->table, node, mark);
+    check_required(w, sc, sc->table, s, mark);
     if (sc->variant != NULL) {
-        check_required(w, sc, sc->variant, node, mark);
+        check_required(w, sc, sc->variant, *(char **)(void *)(s + sc->table->variant_offset), mark);
     }
 }
 

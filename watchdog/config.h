@@ -95,6 +95,12 @@ struct config {
 };
 
 extern const struct schema_table config_table;
+/* The options all collectors have; the kind's own are its variant. */
+extern const struct schema_table config_collector_table;
+
+/* Loads and completes: schema_load with config_table, then config_complete, so that all problems
+ * are told at once. Returns 0, -EINVAL with the problems in doc, or -ENOMEM. */
+int config_load(struct schema_doc *doc, struct arena *a, struct config *ret);
 
 /* Cross-checks a loaded configuration and completes it: rules name existing targets and collectors,
  * URLs parse, selectors parse, listen addresses are loopback or have a token file, built-in rules

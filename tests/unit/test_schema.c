@@ -325,7 +325,6 @@ static void tells_all_problems_at_once(void **state)
            "7:12: 'level' must be one of debug, info, warn, not 'inof' [did you mean 'info'?]\n"
            "8:9: 'on' must be true or false, not 'yes' [write 'true']\n"
            "9:5: unknown key 'window' in dish 'plain' [write 'pause']\n"
-           "10:5: 'required' is missing in 'inner' of dish 'plain' ['required': what it needs]\n"
            "10:20: 'share' is 99.9, above its maximum of 1 [it is a fraction, not per cent: write "
            "0.999]\n"
            "10:26: unknown key 'requird' in 'inner' of dish 'plain' [did you mean 'required'?]\n"
