@@ -31,8 +31,8 @@ const char *collector_phase_name(enum collector_phase phase)
     return (unsigned)phase < ARRAY_LEN(names) ? names[phase] : "unknown";
 }
 
-struct collector_step *collector_step_add(struct collector_plan *plan, enum collector_step_kind kind,
-                                          struct error *err)
+struct collector_step *collector_step_add(struct collector_plan *plan,
+                                          enum collector_step_kind kind, struct error *err)
 {
     if (plan->count == COLLECTOR_STEPS_MAX) {
         (void)error_set(err, -E2BIG, "more than %d steps", COLLECTOR_STEPS_MAX);

@@ -82,6 +82,7 @@ struct collector_copy {
     const char *output; /* artifact file name; may contain one '/' */
     bool
         listing; /* readlink every entry of the directory `source` ("fd -> target" lines) instead */
+    bool names;  /* of NUL-separated NAME=value records (environ) keep the names only, one a line */
     bool per_thread; /* `source` is relative to /proc/PID/task/TID: one output, a "== TID" line
                         before each */
 };
