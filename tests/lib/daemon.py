@@ -1,0 +1,275 @@
+"""The real daemon, for scenarios: started with a configuration in a folder of its own, waited for, stopped, and
+checked to leave nothing behind."""
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("INCIDENTD_BIN", SOURCE / "build/dev/bin"))
+SANITIZED = "asan" in str(BIN) or "tsan" in str(BIN)
+ACCOUNTS = ("incidentd", "incidentd-work")
+DEADLINE_S = 60  # nothing a scenario waits for takes longer
+
+
+class TimedOut(AssertionError):
+    pass
+
+
+def wait_for(condition, what, timeout=DEADLINE_S, every=0.02):
+    """Calls `condition` until it returns something true, which is returned; raises with `what` after `timeout`."""
+    end = time.monotonic() + timeout
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise TimedOut(f"waited {timeout} s in vain for {what}")
+        time.sleep(every)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def children_of(pid):
+    """Every living descendant of `pid`."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                stat = pathlib.Path(f"/proc/{entry}/stat").read_text()
+                fields = stat[stat.rindex(")") + 2:].split()
+                if fields[0] not in "ZX":
+                    parents.setdefault(int(fields[1]), []).append(int(entry))
+    found, open_ = [], [pid]
+    while open_:
+        below = parents.get(open_.pop(), [])
+        found += below
+        open_ += below
+    return found
+
+
+def name_of(pid):
+    with contextlib.suppress(OSError):
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)")
+    return ""
+
+
+def ours(place):
+    """Processes that run one of our programs, or hold the folder `place` as their working directory or in their
+    arguments: what a dead daemon must not leave."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            state = pathlib.Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()[0]
+            cwd = os.readlink(f"/proc/{entry}/cwd")
+            if state not in "ZX" and str(place) in cwd:
+                found[int(entry)] = name_of(entry)
+    return found
+
+
+class Daemon:
+    """One incidentd. `config` is YAML text without `store` and `server`, which are ours."""
+
+    def __init__(self, place, config, extra="", accounts=True):
+        self.place = pathlib.Path(place)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.store = self.place / "store"
+        self.config = self.place / "incidentd.yaml"
+        self.log = self.place / "incidentd.log"
+        self.head = ""
+        if os.geteuid() == 0 and not accounts:
+            self.head = "process: {user: '', work_user: ''}\n"
+        self.extra = extra
+        self.write(config)
+        self.process = None
+
+    def write(self, config):
+        store = "" if "store:" in config + self.extra else f"store: {{path: {self.store}, min_free: 0%}}\n"
+        server = "" if "server:" in config + self.extra else f"server: {{listen: 127.0.0.1:{self.port}}}\n"
+        self.config.write_text(config + self.head + store + server + self.extra)
+
+    def start(self, ready=True):
+        self.place.chmod(0o755)
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([BIN / "incidentd", "-c", self.config], stderr=log, stdout=log,
+                                            stdin=subprocess.DEVNULL, start_new_session=True)
+        if ready:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        def up():
+            if self.process.poll() is not None:
+                raise AssertionError(f"incidentd ended with {self.process.returncode}:\n{self.text()}")
+            return self.status("/-/ready") == 200
+        wait_for(up, "/-/ready")
+
+    def text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def status(self, path):
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=5) as answer:
+                return answer.status
+        except urllib.error.HTTPError as problem:
+            return problem.code
+        except (OSError, http.client.HTTPException):
+            return 0
+
+    def api(self, path, method="GET", body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, method=method,
+                                         headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def captures(self):
+        try:
+            return self.api("/api/v1/captures")["captures"]
+        except (OSError, http.client.HTTPException):
+            return []
+
+    def incidents(self):
+        try:
+            return self.api("/api/v1/incidents")["incidents"]
+        except (OSError, http.client.HTTPException):
+            return []
+
+    def rules(self):
+        return self.api("/api/v1/rules")["rules"]
+
+    def wait_capture(self, accept=lambda c: True, states=("sealed", "partial"), timeout=DEADLINE_S):
+        def found():
+            return next((c for c in self.captures() if c["state"] in states and accept(c)), None)
+        try:
+            return wait_for(found, "a capture in state " + " or ".join(states), timeout)
+        except TimedOut as e:
+            raise TimedOut(f"{e}; there are {self.captures()}\n{self.text()[-6000:]}") from None
+
+    def bundle(self, capture):
+        return self.store / "bundles" / f"{capture['id']}.tar.zst"
+
+    def manifest(self, capture):
+        return json.loads((self.store / "bundles" / f"{capture['id']}.manifest.json").read_text())
+
+    def open(self, capture, into="opened"):
+        """Unpacks a bundle with the public tools and returns its folder."""
+        place = self.place / into
+        place.mkdir(exist_ok=True)
+        subprocess.run(["tar", "--zstd", "-xf", self.bundle(capture), "-C", place], check=True)
+        return place / capture["id"]
+
+    def verify(self, capture):
+        """The bundle opens and its checksums hold."""
+        bundle = self.bundle(capture)
+        subprocess.run(["zstd", "-q", "-t", bundle], check=True)
+        subprocess.run(["sha256sum", "--quiet", "-c", bundle.with_name(f"{capture['id']}.sha256")],
+                       cwd=bundle.parent, check=True)
+        folder = self.open(capture, into=f"verify-{capture['id'][-4:]}")
+        manifest = json.loads((folder / "manifest.json").read_text())
+        for artifact in manifest["artifacts"]:
+            path = folder / artifact["path"]
+            if artifact["status"] in ("ok", "partial") and artifact.get("sha256"):
+                done = subprocess.run(["sha256sum", path], check=True, capture_output=True, text=True)
+                assert done.stdout.split()[0] == artifact["sha256"], artifact
+        shutil.rmtree(folder)
+        return manifest
+
+    def programs(self):
+        """pid by name of our running programs below the daemon."""
+        return {pid: name_of(pid) for pid in children_of(self.process.pid)}
+
+    def pid_of(self, name):
+        return next((pid for pid, program in self.programs().items() if program == name), None)
+
+    def kill(self, pid=None):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid or self.process.pid, signal.SIGKILL)
+        if pid is None:
+            self.process.wait()
+
+    def stop(self, timeout=40):
+        if self.process is None or self.process.poll() is not None:
+            return None
+        self.process.terminate()
+        try:
+            return self.process.wait(timeout)
+        finally:
+            if self.process.poll() is None:
+                self.kill()
+            self.assert_nothing_left()
+
+    def assert_nothing_left(self):
+        wait_for(lambda: not ours(self.place), f"no process left in {self.place}: {ours(self.place)}", 5)
+
+
+class Faulty:
+    """examples/faulty: a C service with switchable faults and the usual metric names."""
+
+    def __init__(self, *arguments, log=None):
+        self.process = subprocess.Popen([BIN / "faulty", "--port", "0", *map(str, arguments)],
+                                        stdout=subprocess.PIPE, stderr=log or subprocess.DEVNULL, text=True)
+        line = self.process.stdout.readline()
+        self.port = int("".join(c for c in line.split(":")[-1] if c.isdigit()))
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.pid = self.process.pid
+
+    def fault(self, **settings):
+        query = "&".join(f"{k}={v}" for k, v in settings.items())
+        request = urllib.request.Request(f"{self.url}/fault?{query}", data=b"", method="POST")
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status
+
+    def signal(self, number):
+        os.kill(self.pid, number)
+
+    def state(self):
+        """One letter of /proc/PID/stat: T and t are stopped."""
+        stat = pathlib.Path(f"/proc/{self.pid}/stat").read_text()
+        return stat[stat.rindex(")") + 2]
+
+    def stop(self):
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGCONT)
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def target_config(faulty, rule_extra="", target_extra="", collectors=""):
+    """A configuration that watches one Faulty each second."""
+    return f"""
+targets:
+  checkout:
+    process: {{pid: {faulty.pid}}}
+    metrics: {faulty.url}/metrics
+    interval: 1s
+    startup_grace: 0s
+{target_extra}
+rules:
+  - name: availability
+    target: checkout
+    slo:
+      objective: 0.999
+      good: http_requests_total{{code!~"5.."}}
+      total: http_requests_total
+      by: [route, code]
+    keep_firing_for: 5s
+{rule_extra}
+{collectors}
+"""
