@@ -326,7 +326,9 @@ static void load_nested(struct walk *w, const struct scope *sc, const struct sch
                         const struct schema_item *item, char *s)
 {
     struct scope inner = {.table = o->of, .name = o->name, .key = "", .parent = sc};
-    schema_doc_origin(w->doc, s + o->offset, 1, &item->key->mark);
+    if ((o->flags & SCHEMA_PRESENT) != 0) { /* its flag has the address; no option has */
+        schema_doc_origin(w->doc, s + o->offset, o->of->size, &item->key->mark);
+    }
     if (item->value->type != SCHEMA_NODE_MAPPING && !is_null(item->value)) {
         wrong_kind(w, o, item->value, item->key);
         return;
@@ -430,6 +432,19 @@ static bool hint_elsewhere(const struct scope *sc, const char *key, char *out, s
     return false;
 }
 
+/* What a table around says about the key: 'window' is asked for in a rule and in its 'slo'. */
+static bool hint_around(const struct scope *sc, const char *key, char *out, size_t size)
+{
+    for (const struct scope *p = sc->parent; p != NULL && sc->name[0] != '\0'; p = p->parent) {
+        const char *told = table_hint(p->table, key);
+        if (told != NULL) {
+            (void)snprintf(out, size, "%s", told);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The option that was meant counts as given: it is not told as missing too. */
 static void assume_given(struct walk *w, const struct scope *sc, const char *name,
                          const struct schema_node *key, const char *s)
@@ -462,7 +477,8 @@ static void unknown_key(struct walk *w, const struct scope *sc, const struct sch
     } else if (near != NULL) {
         (void)snprintf(hint, sizeof(hint), "did you mean '%s'?", near);
         assume_given(w, sc, near, key, s);
-    } else if (!hint_elsewhere(sc, shown, hint, sizeof(hint))) {
+    } else if (!hint_elsewhere(sc, shown, hint, sizeof(hint)) &&
+               !hint_around(sc, shown, hint, sizeof(hint))) {
         (void)snprintf(hint, sizeof(hint), "the keys here are ");
         add_names(hint, sizeof(hint), names);
     }
@@ -539,7 +555,10 @@ static void load_key(struct walk *w, struct scope *sc, const struct schema_node 
         sc->by_key = true;
         schema_doc_origin(w->doc, s + o->offset, sizeof(const char *), &key->mark);
         if (schema_text_convert(o, key->text, w->arena, s + o->offset, &err) < 0) {
-            value_problem(w, o, key, &err);
+            char shown[64];
+            struct schema_mark mark = mark_inside(key, err.column);
+            schema_doc_problem(w->doc, &mark, false, err.remedy, "the name '%s' %s",
+                               schema_text_quote(key->text, shown, sizeof(shown)), err.message);
         }
         return;
     }

@@ -30,8 +30,8 @@ static int check_name(const char *text, struct error *err)
     if (text[good] == '\0') {
         good = 0;
     }
-    (void)error_set(err, -EINVAL, "is no name: '%c' cannot stand %s", text[good],
-                    good == 0 ? "at its beginning" : "in it");
+    (void)error_set(err, -EINVAL, "must not %s '%c'", good == 0 ? "begin with" : "contain",
+                    text[good]);
     (void)error_remedy(err, "it is used in file names: letters, digits, '.', '_' and '-', "
                             "not beginning with '.' or '-'");
     return error_at(err, "", 0, (unsigned)good + 1);

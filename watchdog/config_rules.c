@@ -66,29 +66,37 @@ bool config_rules_auto(const struct collector_config *collector, int runtime)
            strcmp(collector->name, collector->type) == 0;
 }
 
+static void complain_unknown_target(const struct check *k, const struct config_rule *r)
+{
+    const struct config *c = k->config;
+    const char *names[LIMIT_TARGETS + 1] = {NULL};
+    char hint[256] = "it must stand under 'targets'";
+    for (size_t i = 0; i < c->targets.count && i < LIMIT_TARGETS; i++) {
+        const char *name = config_target_at(c, i)->name;
+        names[i] = name == NULL ? "" : name;
+    }
+    const char *near = schema_nearest(r->target, names);
+    near = near == NULL && c->targets.count == 1 ? names[0] : near;
+    if (near != NULL) {
+        (void)snprintf(hint, sizeof(hint), "did you mean '%s'?", near);
+    }
+    schema_complain(k->doc, &r->target, false, hint, "there is no target '%s'", r->target);
+}
+
 /* The target's name: told wrong, or left out where it is clear. */
 static void check_target(const struct check *k, struct config_rule *r)
 {
     const struct config *c = k->config;
-    const char *names[LIMIT_TARGETS + 1] = {NULL};
-    char hint[256] = "";
-    for (size_t i = 0; i < c->targets.count && i < LIMIT_TARGETS; i++) {
-        names[i] = config_target_at(c, i)->name == NULL ? "" : config_target_at(c, i)->name;
+    if (c->targets.count == 0) {
+        return;
     }
-    if (r->target != NULL && c->targets.count > 0 && config_target_find(c, r->target) < 0) {
-        const char *near = schema_nearest(r->target, names);
-        if (near == NULL && c->targets.count == 1) {
-            near = names[0];
+    if (r->target != NULL) {
+        if (config_target_find(c, r->target) < 0) {
+            complain_unknown_target(k, r);
         }
-        if (near != NULL) {
-            (void)snprintf(hint, sizeof(hint), "did you mean '%s'?", near);
-        }
-        schema_complain(k->doc, &r->target, false,
-                        near == NULL ? "it must stand under 'targets'" : hint,
-                        "there is no target '%s'", r->target);
-    } else if (r->target == NULL && !schema_given(k->doc, &r->target) && c->targets.count == 1) {
-        r->target = names[0];
-    } else if (r->target == NULL && !schema_given(k->doc, &r->target) && c->targets.count > 1) {
+    } else if (!schema_given(k->doc, &r->target) && c->targets.count == 1) {
+        r->target = config_target_at(c, 0)->name;
+    } else if (!schema_given(k->doc, &r->target)) {
         schema_complain(k->doc, &r->name, false, "write 'target: NAME'",
                         "'target' is missing in rule '%s', and there are %zu of them",
                         r->name == NULL ? "" : r->name, c->targets.count);

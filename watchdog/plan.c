@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-enum { DEADLINE_MAX_MS = 3600 * 1000, PHASES_MAX = 32 };
+enum { DEADLINE_MAX_MS = 3600 * 1000 };
 
 static uint32_t hash_add(uint32_t hash, const void *data, size_t len)
 {
@@ -88,6 +88,13 @@ static const char *check_records(const struct plan_head *h)
     return NULL;
 }
 
+static bool are_numbers_sane(const struct plan_head *h)
+{
+    return h->shutdown_timeout_ms >= 0 && h->shutdown_timeout_ms <= DEADLINE_MAX_MS &&
+           h->log_level >= LOG_LEVEL_DEBUG && h->log_level <= LOG_LEVEL_ERROR &&
+           h->log_format >= LOG_FORMAT_LOGFMT && h->log_format <= LOG_FORMAT_JSON;
+}
+
 /* What is wrong with the plan, or NULL. */
 static const char *check_head(const struct plan_head *h, size_t size)
 {
@@ -105,9 +112,7 @@ static const char *check_head(const struct plan_head *h, size_t size)
         !is_name(h->work_user, sizeof(h->work_user))) {
         return "a path or an account is damaged";
     }
-    if (h->shutdown_timeout_ms < 0 || h->shutdown_timeout_ms > DEADLINE_MAX_MS ||
-        h->log_level < LOG_LEVEL_DEBUG || h->log_level > LOG_LEVEL_ERROR ||
-        h->log_format < LOG_FORMAT_LOGFMT || h->log_format > LOG_FORMAT_JSON) {
+    if (!are_numbers_sane(h)) {
         return "a number is out of range";
     }
     return check_records(h);
