@@ -86,7 +86,7 @@ static void add_table(const struct schema_table *table, const char *path, struct
     size_t len = strlen(path);
     bool named = len > 5 && strcmp(path + len - 5, "NAME.") == 0;
     for (const struct schema_option *o = table->options; o->name != NULL; o++) {
-        bool by_key = (o->flags & SCHEMA_KEY) != 0 && (named || o->help == NULL);
+        bool by_key = (o->flags & SCHEMA_KEY) != 0 && (named || *path == '\0');
         if ((o->flags & SCHEMA_HIDDEN) == 0 && !by_key) {
             add_option(o, path, out);
         }
