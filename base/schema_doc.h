@@ -92,9 +92,12 @@ int schema_parse_tree(struct schema_doc *doc, struct schema_node **ret);
 
 /* Converts `text` by the type of `option` into `field` and checks its bounds and choices.
  * SCHEMA_BOOL to SCHEMA_ENUM, strings into `a`. Returns 0, or a negative errno with message and
- * remedy in err; the message continues "'<option>' ...". */
+ * remedy in err; the message continues "'<option>'", by a verb or, where it comes from the
+ * option's own check, by a colon. */
 int schema_text_convert(const struct schema_option *option, const char *text, struct arena *a,
                         void *field, struct error *err);
+/* Runs the option's own check, if it has one. */
+int schema_text_check(const struct schema_option *option, const char *text, struct error *err);
 /* "a duration such as '500ms', ..." for an option's type. */
 const char *schema_text_expected(enum schema_type type);
 /* A bound in the words of its type: "1m30s", "64KiB", "20%", "3". Returns `out`. */

@@ -160,11 +160,18 @@ static struct schema_mark mark_inside(const struct schema_node *node, unsigned c
     return mark;
 }
 
+/* What stands between a name and the message that continues it. */
+static const char *joint(const struct error *err)
+{
+    return err->message[0] == ':' ? "" : " ";
+}
+
 static void value_problem(struct walk *w, const struct schema_option *o,
                           const struct schema_node *node, const struct error *err)
 {
     struct schema_mark mark = mark_inside(node, err->column);
-    schema_doc_problem(w->doc, &mark, false, err->remedy, "'%s' %s", o->name, err->message);
+    schema_doc_problem(w->doc, &mark, false, err->remedy, "'%s'%s%s", o->name, joint(err),
+                       err->message);
 }
 
 static void wrong_kind(struct walk *w, const struct schema_option *o,
@@ -242,7 +249,7 @@ static void load_string_item(struct walk *w, const struct schema_option *o,
         return;
     }
     schema_doc_origin(w->doc, ret, sizeof(*ret), &node->mark);
-    if (o->check != NULL && o->check(node->text, &err) < 0) {
+    if (schema_text_check(o, node->text, &err) < 0) {
         value_problem(w, o, node, &err);
         return;
     }
@@ -557,8 +564,9 @@ static void load_key(struct walk *w, struct scope *sc, const struct schema_node 
         if (schema_text_convert(o, key->text, w->arena, s + o->offset, &err) < 0) {
             char shown[64];
             struct schema_mark mark = mark_inside(key, err.column);
-            schema_doc_problem(w->doc, &mark, false, err.remedy, "the name '%s' %s",
-                               schema_text_quote(key->text, shown, sizeof(shown)), err.message);
+            schema_doc_problem(w->doc, &mark, false, err.remedy, "the name '%s'%s%s",
+                               schema_text_quote(key->text, shown, sizeof(shown)), joint(&err),
+                               err.message);
         }
         return;
     }

@@ -356,13 +356,25 @@ static int convert_enum(const struct schema_option *o, const char *text, int *fi
     return near == NULL ? -EINVAL : error_remedy(err, "did you mean '%s'?", near);
 }
 
+int schema_text_check(const struct schema_option *o, const char *text, struct error *err)
+{
+    int rc = o->check == NULL ? 0 : o->check(text, err);
+    if (rc < 0 && err != NULL) {
+        char message[sizeof(err->message)];
+        memcpy(message, err->message, sizeof(message));
+        (void)snprintf(err->message, sizeof(err->message), ": %.*s", (int)sizeof(message) - 3,
+                       message);
+    }
+    return rc;
+}
+
 static int convert_string(const struct schema_option *o, const char *text, struct arena *a,
                           const char **field, struct error *err)
 {
     if (*text == '\0') {
         return error_set(err, -EINVAL, "must not be empty");
     }
-    int rc = o->check == NULL ? 0 : o->check(text, err);
+    int rc = schema_text_check(o, text, err);
     if (rc < 0) {
         return rc;
     }
@@ -381,7 +393,7 @@ int schema_text_convert(const struct schema_option *o, const char *text, struct 
     case SCHEMA_INT:
         return convert_int(o, text, field, err);
     case SCHEMA_DOUBLE:
-        rc = o->check == NULL ? 0 : o->check(text, err);
+        rc = schema_text_check(o, text, err);
         return rc < 0 ? rc : convert_double(o, text, field, err);
     case SCHEMA_PERCENT:
         return convert_double(o, text, field, err);

@@ -162,10 +162,6 @@ static void check_slo(const struct check *k, const struct config_rule *r,
     char look_back[64];
     char interval[64];
     check_selectors(k, r);
-    if (schema_given(k->doc, &s->objective) && (s->objective <= 0.0 || s->objective >= 1.0)) {
-        schema_complain(k->doc, &s->objective, false, "write 0.999 for 99.9 %",
-                        "'objective' must lie between 0 and 1, both excluded");
-    }
     if (t == NULL) {
         return;
     }

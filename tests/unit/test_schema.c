@@ -336,7 +336,7 @@ static void points_into_the_value(void **state)
 {
     (void)state;
     expect("dishes:\n  plain: {inner: {required: 'ab1'}}\n",
-           "2:32: 'required' has a digit [leave it away]\n");
+           "2:32: 'required': has a digit [leave it away]\n");
 }
 
 static void tells_wrong_shapes(void **state)
