@@ -499,5 +499,5 @@ int exposition_labels(const char *series, size_t len, struct labels *ret, char *
     if (r.p + 1 != r.end) {
         return label_fail(&r, r.p == r.end ? "'}' after the labels" : "nothing after '}'");
     }
-    return labels_sort(ret) < 0 ? label_fail(&r, "each label's name once") : 0;
+    return labels_sort(ret) >= 0 ? label_fail(&r, "each label's name once") : 0;
 }

@@ -82,13 +82,15 @@ static void add_condition(const struct config_rule *r, struct buf *out)
     case WATCH_SLO:
         break;
     }
-    (void)buf_addf(out, "more than %.6g %% of %s %s %s, beyond chance, within %s",
-                   (1.0 - s->objective) * 100.0, s->total, s->bad != NULL ? "are" : "are not",
-                   s->bad != NULL ? s->bad : s->good,
+    (void)buf_addf(out, "more than %.6g %% fail, beyond chance, within %s",
+                   (1.0 - s->objective) * 100.0,
                    schema_duration_text(s->look_back_ms, text, sizeof(text)));
     if (r->for_ms > 0) {
         (void)buf_addf(out, ", for %s", schema_duration_text(r->for_ms, text, sizeof(text)));
     }
+    (void)buf_addf(out, "\n    of          %s\n    %s", s->total,
+                   s->bad != NULL ? "failures    " : "good        ");
+    (void)buf_add_text(out, s->bad != NULL ? s->bad : s->good);
 }
 
 static void add_rule(const struct config_rule *r, struct buf *out)
