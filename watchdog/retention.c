@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "watchdog/retention.h"
+
+enum { UNKNOWN_NEED_BYTES = 64 << 20, PREDICT_FROM = 8 };
+
+struct usage {
+    int64_t bytes;
+    int64_t count;
+    int64_t free_bytes;
+};
+
+static bool too_much(const struct usage *u, const struct retention_policy *p,
+                     const struct retention_disk *disk, int64_t need_bytes)
+{
+    int64_t more = need_bytes > 0 ? 1 : 0;
+    if (p->max_count > 0 && u->count + more > p->max_count) {
+        return true;
+    }
+    if (p->max_bytes > 0 && u->bytes + need_bytes > p->max_bytes) {
+        return true;
+    }
+    return disk->total_bytes > 0 &&
+           (double)(u->free_bytes - need_bytes) < p->min_free * (double)disk->total_bytes;
+}
+
+/* The oldest item that may go and is not gone yet, or `count`. */
+static size_t oldest(const struct retention_item *items, size_t count, const size_t *gone,
+                     size_t gone_count)
+{
+    size_t best = count;
+    for (size_t i = 0; i < count; i++) {
+        bool taken = items[i].pinned || items[i].open;
+        for (size_t g = 0; g < gone_count && !taken; g++) {
+            taken = gone[g] == i;
+        }
+        if (!taken && (best == count || items[i].trigger_ms < items[best].trigger_ms)) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+size_t retention_choose(const struct retention_item *items, size_t count,
+                        const struct retention_policy *policy, const struct retention_disk *disk,
+                        int64_t need_bytes, int64_t now_ms, size_t *ret_victims,
+                        enum retention_verdict *ret_verdict)
+{
+    struct usage u = {.count = (int64_t)count, .free_bytes = disk->free_bytes};
+    for (size_t i = 0; i < count; i++) {
+        u.bytes += items[i].size_bytes;
+    }
+    size_t gone = 0;
+    for (;;) {
+        size_t i = oldest(items, count, ret_victims, gone);
+        if (i == count) {
+            break;
+        }
+        bool old = policy->max_age_ms > 0 && now_ms - items[i].trigger_ms > policy->max_age_ms;
+        if (!old && !too_much(&u, policy, disk, need_bytes)) {
+            break;
+        }
+        ret_victims[gone++] = i;
+        u.bytes -= items[i].size_bytes;
+        u.free_bytes += items[i].size_bytes;
+        u.count--;
+    }
+    int64_t left = u.free_bytes - need_bytes;
+    *ret_verdict = RETENTION_FITS;
+    if (disk->total_bytes > 0 && left < RETENTION_RESERVE_BYTES) {
+        *ret_verdict = RETENTION_LACKS;
+    } else if (disk->total_bytes > 0 &&
+               (double)left < policy->min_free * (double)disk->total_bytes) {
+        *ret_verdict = RETENTION_TIGHT;
+    }
+    return gone;
+}
+
+int64_t retention_predict(const int64_t *raw_bytes, const int64_t *packed_bytes, size_t count)
+{
+    int64_t most = 0;
+    for (size_t i = 0; i < count && i < PREDICT_FROM; i++) {
+        int64_t peak = raw_bytes[i] + packed_bytes[i];
+        most = peak > most ? peak : most;
+    }
+    return most == 0 ? UNKNOWN_NEED_BYTES : most + most / 2;
+}
