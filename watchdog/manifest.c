@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manifest.c: three accounts of one capture, joined.
+ *
+ * base.json is the brain's and trusted; meta is the collectors' word about their runs; the files
+ * are what really lies there. Where they disagree the files win and the manifest says so: a file
+ * nobody reported is "partial" with "no record of its end", a reported file that is not there keeps
+ * its record with size 0. Every member of the bundle but the manifest itself stands in "artifacts"
+ * or, for what no collector wrote (report.json, metrics), in "files", with its SHA-256.
+ */
+#include "watchdog/manifest.h"
+
+#include "base/fs.h"
+#include "base/limits.h"
+
+#include <errno.h>
+
+/* The brain's part, or a stub that says what is wrong with it. */
+static cJSON *read_base(int dir_fd, const char *id)
+{
+    AUTO_BUF struct buf text = BUF_INIT(LIMIT_MANIFEST_BYTES);
+    AUTO_CLOSE int fd = seal_files_open(dir_fd, "base.json", NULL);
+    int rc = fd < 0 ? fd : fs_read_fd(fd, &text, NULL);
+    cJSON *base = rc < 0 ? NULL : cJSON_ParseWithLength(buf_text(&text), text.len);
+    if (cJSON_IsObject(base)) {
+        return base;
+    }
+    cJSON_Delete(base);
+    base = cJSON_CreateObject();
+    (void)cJSON_AddNumberToObject(base, "schema_version", 1);
+    (void)cJSON_AddStringToObject(base, "id", id);
+    (void)cJSON_AddTrueToObject(base, "partial");
+    (void)cJSON_AddStringToObject(base, "partial_why",
+                                  rc < 0 ? "base.json is missing: incidentd ended before it was "
+                                           "written"
+                                         : "base.json is broken");
+    return base;
+}
+
+/* Marks the capture partial, keeping the reason the brain gave. */
+static void mark_partial(cJSON *m, const char *why)
+{
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(m, "partial"))) {
+        return;
+    }
+    cJSON_DeleteItemFromObjectCaseSensitive(m, "partial");
+    cJSON_DeleteItemFromObjectCaseSensitive(m, "partial_why");
+    (void)cJSON_AddTrueToObject(m, "partial");
+    (void)cJSON_AddStringToObject(m, "partial_why", why);
+}
+
+static void set_text(cJSON *item, const char *name, const char *text)
+{
+    cJSON_DeleteItemFromObjectCaseSensitive(item, name);
+    (void)cJSON_AddStringToObject(item, name, text);
+}
+
+/* The collector by the path: "perf" of "artifacts/perf/perf.data". */
+static void name_by_path(const char *path, cJSON *item)
+{
+    char name[LIMIT_NAME_BYTES + 1];
+    const char *start = path + strlen("artifacts/");
+    (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(start, "/"), start);
+    (void)cJSON_AddStringToObject(item, "collector", name);
+}
+
+/* An artifact's item: the record of its run, or a new one where there is none. */
+static cJSON *item_of(const struct seal_file *f, const struct seal_meta *meta)
+{
+    cJSON *item =
+        cJSON_DetachItemFromObjectCaseSensitive(meta->artifacts, f->path); /* each file once */
+    if (item != NULL) {
+        return item;
+    }
+    item = cJSON_CreateObject();
+    (void)cJSON_AddStringToObject(item, "path", f->path);
+    name_by_path(f->path, item);
+    (void)cJSON_AddStringToObject(item, "status", f->skip != NULL ? "skipped" : "partial");
+    (void)cJSON_AddStringToObject(item, "error", "no record of its end");
+    /* Nobody said how far it may go: the careful guess. */
+    (void)cJSON_AddStringToObject(item, "sensitivity", "secret");
+    return item;
+}
+
+static void add_file(const struct seal_file *f, const struct seal_meta *meta, cJSON *artifacts,
+                     cJSON *others)
+{
+    bool artifact = strncmp(f->path, "artifacts/", 10) == 0;
+    cJSON *item = artifact ? item_of(f, meta) : cJSON_CreateObject();
+    if (!artifact) {
+        (void)cJSON_AddStringToObject(item, "path", f->path);
+    }
+    (void)cJSON_AddNumberToObject(item, "size", (double)f->size);
+    if (f->skip != NULL) {
+        set_text(item, "status", "skipped");
+        set_text(item, "error", f->skip);
+    } else {
+        (void)cJSON_AddStringToObject(item, "sha256", f->sha256);
+    }
+    if (f->note[0] != '\0') {
+        set_text(item, "status", "partial");
+        set_text(item, "error", f->note);
+        cJSON_DeleteItemFromObjectCaseSensitive(item, "truncated");
+        (void)cJSON_AddTrueToObject(item, "truncated");
+    }
+    (void)cJSON_AddItemToArray(artifact ? artifacts : others, item);
+}
+
+/* Records of what a run reported and that is not there. */
+static void add_absent(const struct seal_meta *meta, cJSON *artifacts)
+{
+    for (cJSON *item = meta->artifacts->child; item != NULL; item = meta->artifacts->child) {
+        item = cJSON_DetachItemViaPointer(meta->artifacts, item);
+        const cJSON *status = cJSON_GetObjectItemCaseSensitive(item, "status");
+        (void)cJSON_AddNumberToObject(item, "size", 0);
+        if (cJSON_IsString(status) && strcmp(status->valuestring, "ok") == 0) {
+            set_text(item, "status", "failed");
+            set_text(item, "error", "reported as written, but not there");
+        }
+        (void)cJSON_AddItemToArray(artifacts, item);
+    }
+}
+
+static int print(cJSON *m, struct buf *out, struct error *err)
+{
+    char *text = cJSON_PrintUnformatted(m);
+    if (text == NULL) {
+        return error_set(err, -ENOMEM, "no memory for the manifest");
+    }
+    int rc = buf_add_text(out, text);
+    rc = rc < 0 ? rc : buf_add_char(out, '\n');
+    free(text);
+    return rc < 0 ? error_set(err, rc, "the manifest is larger than its limit") : 0;
+}
+
+/* Argument vectors are what grows: without them the manifest fits. */
+static void drop_argv(cJSON *artifacts)
+{
+    for (cJSON *item = artifacts->child; item != NULL; item = item->next) {
+        cJSON_DeleteItemFromObjectCaseSensitive(item, "argv");
+    }
+}
+
+int manifest_write(int dir_fd, const char *id, const struct seal_files *files,
+                   const struct seal_meta *meta, struct buf *out, struct error *err)
+{
+    cJSON *m = read_base(dir_fd, id);
+    if (meta->interrupted > 0) {
+        mark_partial(m, "incidentd ended while collectors were running");
+    }
+    static const char *const ours[] = {"runs", "artifacts", "files", "files_left_off"};
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+        cJSON_DeleteItemFromObjectCaseSensitive(m, ours[i]);
+    }
+    (void)cJSON_AddItemToObject(m, "runs", cJSON_Duplicate(meta->runs, 1));
+    cJSON *artifacts = cJSON_AddArrayToObject(m, "artifacts");
+    cJSON *others = cJSON_AddArrayToObject(m, "files");
+    for (size_t i = 0; i < files->count; i++) {
+        add_file(&files->items[i], meta, artifacts, others);
+    }
+    add_absent(meta, artifacts);
+    if (files->left_off > 0) {
+        (void)cJSON_AddNumberToObject(m, "files_left_off", (double)files->left_off);
+    }
+    int rc = print(m, out, err);
+    if (rc == -EMSGSIZE) {
+        buf_clear(out);
+        drop_argv(artifacts);
+        rc = print(m, out, err);
+    }
+    cJSON_Delete(m);
+    return rc;
+}
