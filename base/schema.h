@@ -62,8 +62,8 @@ struct schema_table;
 struct schema_option {
     const char *name; /* as in the YAML; NULL ends the table */
     enum schema_type type;
-    size_t offset;  /* offsetof the field */
     unsigned flags; /* enum schema_flag */
+    size_t offset;  /* offsetof the field */
     const char
         *fallback; /* the default in YAML's own words, "" for an empty list, NULL: none (zero) */
     double min; /* inclusive bounds of numbers, durations (ms), sizes (bytes); both 0: unbounded */
@@ -127,9 +127,10 @@ void schema_complain(struct schema_doc *doc, const void *field, bool warning, co
 /* True when the file has a value for `field`, a right one or not. */
 bool schema_given(const struct schema_doc *doc, const void *field);
 
+/* How many errors there are, or how many warnings. */
 size_t schema_problem_count(const struct schema_doc *doc, bool warnings);
-const struct diagnostic *schema_problem(const struct schema_doc *doc,
-                                        size_t index); /* errors and warnings by position */
+/* The problem at `index`, errors and warnings in one order by position; NULL past the end. */
+const struct diagnostic *schema_problem(const struct schema_doc *doc, size_t index);
 /* Renders all problems, each as "file:line:column: error: message", the source line, a caret, "
  * hint: ...". */
 void schema_render(const struct schema_doc *doc, struct buf *out);

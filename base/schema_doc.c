@@ -227,8 +227,8 @@ static size_t skip_characters(const char *text, size_t len, size_t count)
 static void add_source(struct buf *out, const char *line, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)line[i];
-        (void)buf_add_char(out, (c < 0x20 && c != '\t') || c == 0x7f ? '?' : line[i]);
+        bool control = (unsigned char)line[i] < 0x20 && line[i] != '\t';
+        (void)buf_add(out, control || line[i] == 0x7f ? "?" : &line[i], 1);
     }
 }
 

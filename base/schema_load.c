@@ -125,8 +125,8 @@ static void default_strings(struct walk *w, const struct schema_option *o,
         if (items[i] == NULL) {
             return;
         }
-        p += len + 1;
-        p += strspn(p, " ");
+        p += len;
+        p += strspn(p, ", ");
     }
     *field = (struct schema_strings){.items = items, .count = items == NULL ? 0 : count};
 }

@@ -7,7 +7,6 @@
  */
 #include "base/schema_doc.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 
@@ -34,19 +33,24 @@ static const struct {
     {"TiB", INT64_C(1) << 40},
     {"kB", 1000},
     {"KB", 1000},
-    {"MB", 1000 * 1000},
+    {"MB", INT64_C(1000) * 1000},
     {"GB", INT64_C(1000) * 1000 * 1000},
     {"TB", INT64_C(1000) * 1000 * 1000 * 1000},
 };
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
 
 /* Reads digits at *p; returns 0, -EINVAL without a digit, -ERANGE past int64_t. */
 static int read_number(const char **p, int64_t *ret)
 {
     int64_t value = 0;
-    if (!isdigit((unsigned char)**p)) {
+    if (!is_digit(**p)) {
         return -EINVAL;
     }
-    for (; isdigit((unsigned char)**p); (*p)++) {
+    for (; is_digit(**p); (*p)++) {
         if (__builtin_mul_overflow(value, 10, &value) ||
             __builtin_add_overflow(value, **p - '0', &value)) {
             return -ERANGE;
@@ -155,7 +159,7 @@ int schema_parse_size(const char *text, int64_t *ret_bytes, struct error *err)
     (void)error_set(err, -EINVAL, "must be %s, not '%s'", schema_text_expected(SCHEMA_SIZE),
                     schema_text_quote(text, shown, sizeof(shown)));
     if (rc == 0 && strlen(p) == 1 && strchr("kKmMgGtT", *p) != NULL) {
-        int upper = toupper((unsigned char)*p);
+        char upper = (char)(*p & ~0x20);
         return error_remedy(err, "write '%lld%ciB' (1024) or '%lld%cB' (1000)", (long long)count,
                             upper, (long long)count, upper);
     }
@@ -201,8 +205,11 @@ char *schema_text_quote(const char *text, char *out, size_t size)
         n--;
     }
     for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        out[i] = c < 0x20 || c == 0x7f ? '?' : text[i];
+        bool control = (unsigned char)text[i] < 0x20 || text[i] == 0x7f;
+        out[i] = text[i];
+        if (control) {
+            out[i] = '?';
+        }
     }
     (void)snprintf(out + n, size - n, "%s", cut ? "..." : "");
     return out;
@@ -422,12 +429,20 @@ int schema_text_convert(const struct schema_option *o, const char *text, struct 
 
 enum { WORD_MAX = 40 };
 
+static char fold(char c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return (char)(c - 'A' + 'a');
+    }
+    return c;
+}
+
 static bool is_same_folded(const char *a, const char *b)
 {
     for (;;) {
         a += strspn(a, "-_. ");
         b += strspn(b, "-_. ");
-        if (tolower((unsigned char)*a) != tolower((unsigned char)*b)) {
+        if (fold(*a) != fold(*b)) {
             return false;
         }
         if (*a == '\0') {
@@ -477,7 +492,7 @@ const char *schema_nearest(const char *word, const char *const *names)
             continue;
         }
         unsigned distance = edit_distance(word, names[i]);
-        if (distance < best && distance * 2 < len) {
+        if (distance < best && (size_t)distance * 2 < len) {
             best = distance;
             nearest = names[i];
         }

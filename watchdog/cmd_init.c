@@ -177,8 +177,8 @@ static void add_quoted(struct buf *out, const char *text)
 static void add_comment_text(struct buf *out, const char *text)
 {
     for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        (void)buf_add_char(out, c < 0x20 || c == 0x7f ? '?' : *text);
+        bool control = (unsigned char)*text < 0x20 || *text == 0x7f;
+        (void)buf_add(out, control ? "?" : text, 1);
     }
 }
 

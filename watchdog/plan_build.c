@@ -12,9 +12,7 @@ static int put_text(char *field, size_t size, const char *text, const char *what
     if (len >= size) {
         return error_set(err, -ENAMETOOLONG, "'%s' has more than %zu bytes", what, size - 1);
     }
-    if (len > 0) {
-        memcpy(field, text, len);
-    }
+    (void)snprintf(field, size, "%s", text == NULL ? "" : text);
     return 0;
 }
 
