@@ -103,6 +103,7 @@ size_t alert_step(struct alert *a, const struct watch_rule *rule, const struct a
     if (now_ms - a->quiet_ms < rule->keep_firing_for_ms) {
         return 0;
     }
+    change(a, WATCH_INACTIVE, now_ms);
     ret[0] = WATCH_EVENT_RESOLVED;
     return 1;
 }
