@@ -4,8 +4,10 @@
  *
  * `-e cpu-clock` by default: where there is no PMU (most virtual machines) perf's own default event
  * fails or falls back in silence. `cycles` is taken only when the configuration asks for it and the
- * kernel opens it for this very process. SIGINT ends the recording, since the header of perf.data
- * is written last; --no-buildid takes away the pass over all binaries at the end (0.7 s measured),
+ * kernel opens it for this very process. The duration is that of a `sleep` perf starts itself: it
+ * counts from the moment the events are open, which on a loaded machine can be a second after perf
+ * was started. Should it not end, SIGINT does it, since the header of perf.data is written last;
+ * --no-buildid takes away the pass over all binaries at the end (0.7 s measured),
  * and --no-inline keeps `perf script` from starting addr2line for every frame.
  */
 #include "collectors/collector.h"
@@ -13,7 +15,6 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/perf_event.h>
-#include <signal.h>
 #include <sys/syscall.h>
 
 enum perf_event { EVENT_CPU_CLOCK, EVENT_CYCLES };
@@ -28,7 +29,7 @@ struct perf_options {
 };
 
 enum {
-    STOP_MS = 3000, /* perf writes its header after SIGINT: 0.7-0.9 s measured, more when loaded */
+    AROUND_MS = 4000, /* to start and to write: 0.7-0.9 s measured on an idle machine */
     SCRIPT_MS = 5000,
 };
 
@@ -125,6 +126,10 @@ static const char **record_argv(const struct collector_target *target, const str
                            collector_text(plan, "%d", (int)target->pid),
                            "-o",
                            "perf.data",
+                           "--",
+                           "sleep",
+                           collector_text(plan, "%lld.%03lld", (long long)o->duration_ms / 1000,
+                                          (long long)o->duration_ms % 1000),
                            NULL};
     const char **argv = arena_alloc(plan->arena, sizeof(words));
     if (argv != NULL) {
@@ -150,10 +155,7 @@ static int plan_sample(const struct collector_target *target, const struct colle
     if (record->argv == NULL) {
         return error_set(err, -ENOMEM, "no memory for the plan");
     }
-    record->duration_ms = o->duration_ms;
-    record->stop_signal = SIGINT;
-    record->timeout_ms = o->duration_ms + STOP_MS;
-    record->exit_ignored = true; /* ends itself by the SIGINT it was stopped with */
+    record->timeout_ms = o->duration_ms + AROUND_MS;
     record->caps = PERF_CAPS;
     struct collector_step *script = o->script ? collector_step_add(plan, STEP_TOOL, err) : NULL;
     if (script != NULL) {
@@ -168,10 +170,10 @@ static int plan_sample(const struct collector_target *target, const struct colle
 static void check(const struct collector_config *config, struct schema_doc *doc)
 {
     const struct perf_options *o = config->options;
-    int64_t needs_ms = o->duration_ms + STOP_MS;
+    int64_t needs_ms = o->duration_ms + AROUND_MS;
     if (config->deadline_ms > 0 && config->deadline_ms < needs_ms) {
         schema_complain(doc, &config->deadline_ms, false,
-                        "leave 3s after 'duration' for perf to write its file",
+                        "leave 4s beside 'duration' for perf to start and to write",
                         "'deadline' is too short for a 'duration' of %lld ms",
                         (long long)o->duration_ms);
     }

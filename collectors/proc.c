@@ -2,15 +2,15 @@
 /*
  * proc: what the kernel knows of the target and of the host, once before and once after.
  *
- * Steps go from what vanishes to what may hang: the cheap files of the process (7-40 us each), its
- * threads and descriptors, its control group and pressure, the host's counters, and the socket
- * tables (some ms each, since the kernel walks all of them). Only then maps and smaps_rollup, each
- * in a step of its own with a short deadline: they take mmap_lock, which a sick process may hold
- * for ever. `environ` is copied by name only, never a value.
+ * It goes from what vanishes to what may hang: one step for the cheap files of the process (7-40 us
+ * each), its threads and descriptors, its control group and pressure and the host's counters; one
+ * for the socket tables (some ms each, since the kernel walks all of them). Only then maps and
+ * smaps_rollup, each in a step of its own with a short deadline: they take mmap_lock, which a sick
+ * process may hold for ever. `environ` is copied by name only, never a value.
  *
  * Control groups exist as v1, v2 and hybrid; which file lies where is worked out from
- * /proc/PID/cgroup and our own mountinfo, and every place that fits is asked for. What a kernel
- * does not have is recorded as skipped.
+ * /proc/PID/cgroup and our own mountinfo; of a group only the files it has are asked for. Other
+ * files that a kernel lacks are recorded as skipped.
  */
 #include "collectors/collector.h"
 
@@ -20,7 +20,7 @@
 
 #define PROC_CAPS ((1ULL << CAP_SYS_PTRACE) | (1ULL << CAP_DAC_READ_SEARCH))
 
-enum { COPIES_MAX = 48, LOCKED_MS = 1500, CHEAP_MS = 2500, MOUNTINFO_BYTES = 1 << 20 };
+enum { COPIES_MAX = 64, LOCKED_MS = 1500, CHEAP_MS = 2500, MOUNTINFO_BYTES = 1 << 20 };
 
 struct proc_options {
     bool sockets;
@@ -101,12 +101,11 @@ static void gather_all(struct gather *g, const char *root, const char *prefix,
     }
 }
 
-static void add_process(struct gather *g, pid_t pid, struct error *err)
+static void add_process(struct gather *g, pid_t pid)
 {
     static const char *const files[] = {"status", "stat",      "statm", "io",
                                         "limits", "schedstat", "sched", "cgroup",
                                         "mounts", "oom_score", "wchan", NULL};
-    gather_begin(g, CHEAP_MS, err);
     const char *root = collector_text(g->plan, "/proc/%d", (int)pid);
     gather_all(g, root, "", files);
     gather_add(g, collector_text(g->plan, "/proc/%d/environ", (int)pid), "environ.names")->names =
@@ -135,12 +134,11 @@ static void add_sockets(struct gather *g, pid_t pid, struct error *err)
     gather_all(g, collector_text(g->plan, "/proc/%d", (int)pid), "", files);
 }
 
-static void add_host(struct gather *g, struct error *err)
+static void add_host(struct gather *g)
 {
     static const char *const files[] = {
         "loadavg",    "stat",     "meminfo",      "vmstat",          "schedstat",   "diskstats",
         "interrupts", "softirqs", "pressure/cpu", "pressure/memory", "pressure/io", NULL};
-    gather_begin(g, CHEAP_MS, err);
     gather_all(g, "/proc", "host.", files);
 }
 
@@ -270,7 +268,7 @@ static void read_file(const char *path, struct buf *out)
     }
 }
 
-static void add_cgroup(struct gather *g, pid_t pid, struct error *err)
+static void add_cgroup(struct gather *g, pid_t pid)
 {
     AUTO_BUF struct buf lines = BUF_INIT(64 << 10);
     AUTO_BUF struct buf mountinfo = BUF_INIT(MOUNTINFO_BYTES);
@@ -278,16 +276,16 @@ static void add_cgroup(struct gather *g, pid_t pid, struct error *err)
     (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid);
     read_file(path, &lines);
     read_file("/proc/self/mountinfo", &mountinfo);
-    gather_begin(g, CHEAP_MS, err);
     for (size_t i = 0; i < ARRAY_LEN(cgroup_files) && !g->failed; i++) {
         const struct cgroup_file *f = &cgroup_files[i];
         const char *dir =
             cgroup_dir(g->plan, buf_text(&lines), buf_text(&mountinfo), f->controller);
-        if (dir != NULL) {
+        const char *file = dir == NULL ? NULL : collector_text(g->plan, "%s/%s", dir, f->name);
+        if (file != NULL && access(file, F_OK) == 0) { /* controllers differ by group and kernel */
             char output[96];
             (void)snprintf(output, sizeof(output), "cgroup%s.%s", f->controller == NULL ? "2" : "1",
                            f->name);
-            (void)gather_add(g, collector_text(g->plan, "%s/%s", dir, f->name), output);
+            (void)gather_add(g, file, output);
         }
     }
 }
@@ -301,12 +299,15 @@ static int plan_copies(const struct collector_target *target, const struct colle
     }
     struct gather g = {.plan = plan, .folder = phase == COLLECTOR_INSTANT ? "before" : "after"};
     pid_t pid = target->pid;
+    if (pid > 0 || o->host) {
+        gather_begin(&g, CHEAP_MS, err);
+    }
     if (pid > 0) {
-        add_process(&g, pid, err);
-        add_cgroup(&g, pid, err);
+        add_process(&g, pid);
+        add_cgroup(&g, pid);
     }
     if (o->host) {
-        add_host(&g, err);
+        add_host(&g);
     }
     if (pid > 0 && o->sockets) {
         add_sockets(&g, pid, err);

@@ -12,8 +12,10 @@
 /* Where the fields of a wire message lie: the tests' own encoder checks itself against it. */
 static int print_abi(void)
 {
-    (void)printf("size %zu\nstart_ticks %zu\nstarted_ms %zu\ncapture %zu\nname %zu\ntext %zu\n",
-                 sizeof(struct wire_message), offsetof(struct wire_message, start_ticks),
+    (void)printf("find %d\nrun %d\nsize %zu\nstart_ticks %zu\nstarted_ms %zu\ncapture %zu\nname "
+                 "%zu\ntext %zu\n",
+                 WIRE_FIND, WIRE_RUN, sizeof(struct wire_message),
+                 offsetof(struct wire_message, start_ticks),
                  offsetof(struct wire_message, started_ms), offsetof(struct wire_message, capture),
                  offsetof(struct wire_message, name), offsetof(struct wire_message, text));
     return 0;
