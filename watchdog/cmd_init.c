@@ -156,9 +156,10 @@ static void probe_pprof(const struct place *place, char *ret, size_t size)
 /* A name for the target: the host's, unless it is this one. */
 static void choose_name(const struct place *place, char *out, size_t size)
 {
-    (void)snprintf(out, size, "%s", place->local ? "service" : place->host);
-    out[strcspn(out, ".")] = '\0';
-    if (!fs_name_ok(out, LIMIT_NAME_BYTES) || (out[0] >= '0' && out[0] <= '9')) {
+    size_t len = strcspn(place->host, ".");
+    len = len < size ? len : size - 1;
+    (void)snprintf(out, size, "%.*s", (int)len, place->host);
+    if (place->local || !fs_name_ok(out, LIMIT_NAME_BYTES) || (out[0] >= '0' && out[0] <= '9')) {
         (void)snprintf(out, size, "service");
     }
 }
