@@ -9,7 +9,7 @@
  *
  * Hold. Rules only record for `startup_grace` after this process began (not after a reload, which
  * starts a new judge) and after the start of a target's new process, and while draining. The hold
- * is set anew before each evaluation, so no timer has to end it.
+ * is set anew before each page and each evaluation, so no timer has to end it.
  *
  * A target without a page is evaluated by a timer each TICK_MS, since nothing else would let its
  * rules resolve.
@@ -64,10 +64,15 @@ static void hand_on(const struct watch_event *event, void *arg)
     t->judge->emit((size_t)(t - t->judge->targets), &of_config, t->judge->arg);
 }
 
-static void evaluate(struct judged *t, int64_t wall_ms)
+static void renew_hold(struct judged *t, int64_t wall_ms)
 {
     t->held = t->judge->draining || wall_ms < t->grace_from_ms + t->config->startup_grace_ms;
     watch_hold(t->watch, t->held);
+}
+
+static void evaluate(struct judged *t, int64_t wall_ms)
+{
+    renew_hold(t, wall_ms);
     watch_evaluate(t->watch, wall_ms, hand_on, t);
 }
 
@@ -76,6 +81,7 @@ static void on_poll(const struct poller_result *result, void *arg)
     struct judge *j = arg;
     struct judged *t = &j->targets[j->polled[result->target]];
     struct error err = ERROR_INIT;
+    renew_hold(t, result->wall_ms);
     if (result->page == NULL) {
         watch_miss(t->watch, result->wall_ms);
         (void)error_text(result->err, t->error, sizeof(t->error));

@@ -33,7 +33,7 @@ struct judge_target {
     int64_t late_max_ms;
 };
 
-/* `event->rule` is an index into config->rules. */
+/* `event->rule` is an index into config->rules. It must not stop the judge. */
 typedef void judge_emit(size_t target, const struct watch_event *event, void *arg);
 
 /* Starts polling and judging by `config`, which outlives the judge. `saved` is what judge_save
