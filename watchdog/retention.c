@@ -7,6 +7,7 @@ struct usage {
     int64_t bytes;
     int64_t count;
     int64_t free_bytes;
+    double keep_free; /* bytes of the disk to leave alone */
 };
 
 static bool too_much(const struct usage *u, const struct retention_policy *p,
@@ -19,8 +20,25 @@ static bool too_much(const struct usage *u, const struct retention_policy *p,
     if (p->max_bytes > 0 && u->bytes + need_bytes > p->max_bytes) {
         return true;
     }
-    return disk->total_bytes > 0 &&
-           (double)(u->free_bytes - need_bytes) < p->min_free * (double)disk->total_bytes;
+    return disk->total_bytes > 0 && (double)(u->free_bytes - need_bytes) < u->keep_free;
+}
+
+/* What of the disk must stay free: min_free, where all that may go would bring it about. Where
+ * somebody else has filled the disk, emptying the store would cost evidence and cure nothing: then
+ * just enough for a capture that is coming. */
+static double floor_of(const struct retention_item *items, size_t count,
+                       const struct retention_policy *p, const struct retention_disk *disk,
+                       int64_t need_bytes)
+{
+    double wanted = p->min_free * (double)disk->total_bytes;
+    double reachable = (double)(disk->free_bytes - need_bytes);
+    for (size_t i = 0; i < count; i++) {
+        reachable += items[i].pinned || items[i].open ? 0 : (double)items[i].size_bytes;
+    }
+    if (reachable >= wanted) {
+        return wanted;
+    }
+    return need_bytes > 0 ? RETENTION_RESERVE_BYTES : 0;
 }
 
 /* The oldest item that may go and is not gone yet, or `count`. */
@@ -49,6 +67,7 @@ size_t retention_choose(const struct retention_item *items, size_t count,
     for (size_t i = 0; i < count; i++) {
         u.bytes += items[i].size_bytes;
     }
+    u.keep_free = floor_of(items, count, policy, disk, need_bytes);
     size_t gone = 0;
     for (;;) {
         size_t i = oldest(items, count, ret_victims, gone);

@@ -4,7 +4,9 @@
  *
  * The order is the point, since tools of this kind have deleted the newest: oldest trigger first,
  * never a pinned bundle, never one of an open incident. Age is a reason by itself; count, bytes and
- * free disk take bundles until the next capture fits.
+ * free disk take bundles until the next capture fits. A disk that others have filled beyond what
+ * our bundles could mend is no reason to delete them all: then only what the next capture needs
+ * goes.
  */
 #ifndef WATCHDOG_RETENTION_H
 #define WATCHDOG_RETENTION_H
