@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "watchdog/client.h"
+#include "watchdog/cmd.h"
+
+static const struct verb verb = {
+    .name = "rules",
+    .usage = "[--json]",
+    .summary = "Shows each rule's live state: last counts, what would fire, what is missing",
+    .example = "incidentctl rules",
+    .bare = true,
+};
+
+/* The status of a rule may stand in its own object or beside its name. */
+static void print_rule(const cJSON *rule)
+{
+    const cJSON *status = cJSON_GetObjectItemCaseSensitive(rule, "status");
+    status = cJSON_IsObject(status) ? status : rule;
+    const cJSON *counts = cJSON_GetObjectItemCaseSensitive(status, "counts");
+    const char *missing = client_text(status, "missing");
+    const char *summary = client_text(status, "summary");
+    (void)printf("%s / %s: %s%s%s\n", client_text(rule, "target"), client_text(rule, "rule"),
+                 client_text(status, "state"), client_true(status, "unknown") ? ", unknown" : "",
+                 client_true(rule, "held") ? ", held (startup grace or draining)" : "");
+    if (client_number(counts, "total") > 0) {
+        (void)printf("    now: %.0f of %.0f failed in %.0f s", client_number(counts, "bad"),
+                     client_number(counts, "total"), client_number(counts, "window_ms") / 1000);
+        if (client_number(counts, "fires_at") > 0) {
+            (void)printf("; %.0f or more would fire", client_number(counts, "fires_at"));
+        }
+        (void)puts("");
+    } else if (summary[0] != '\0') {
+        (void)printf("    now: %s\n", summary);
+    }
+    if (missing[0] != '\0') {
+        (void)printf("    missing: %s\n", missing);
+    }
+    if (client_number(rule, "cooldown_left_ms") > 0) {
+        char left[32];
+        (void)printf(
+            "    cooldown: %s left\n",
+            client_ago((int64_t)client_number(rule, "cooldown_left_ms"), left, sizeof(left)));
+    }
+    (void)printf("    captures: %s; the limits allow %.0f more this hour, %.0f today\n",
+                 client_text(rule, "capture"), client_number(rule, "hour_left"),
+                 client_number(rule, "day_left"));
+}
+
+int cmd_rules(int argc, char **argv)
+{
+    struct verb_common common;
+    struct client c;
+    struct error err = ERROR_INIT;
+    cJSON *answer = NULL;
+    int end = verb_parse(argc, argv, &verb, NULL, &common);
+    if (end >= 0) {
+        return end;
+    }
+    int rc = client_open(&common, &c, &err);
+    if (rc == 0) {
+        rc = client_call(&c, "GET", "/api/v1/rules", NULL, &answer, &err);
+        client_close(&c);
+    }
+    if (rc < 0) {
+        return client_fail(verb.name, &err);
+    }
+    if (common.json) {
+        client_print(answer);
+    } else {
+        const cJSON *rule = NULL;
+        cJSON_ArrayForEach(rule, client_array(answer, "rules"))
+        {
+            print_rule(rule);
+        }
+    }
+    cJSON_Delete(answer);
+    return VERB_DONE;
+}
