@@ -89,6 +89,9 @@ static void on_poll(const struct poller_result *result, void *arg)
     } else if (watch_page(t->watch, result->wall_ms, result->page, result->len, result->openmetrics,
                           &err) != 0) {
         (void)error_at(&err, t->config->metrics, err.line, err.column);
+        if (err.remedy[0] == '\0') {
+            (void)error_remedy(&err, "point 'metrics:' at Prometheus text or OpenMetrics");
+        }
         (void)error_text(&err, t->error, sizeof(t->error));
         t->up = false;
     } else {

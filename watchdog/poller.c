@@ -205,40 +205,55 @@ static void schedule(struct slot *s)
     (void)uv_timer_start(&s->timer, on_due, (uint64_t)(s->due_ms - now), 0);
 }
 
+/* Fills err when the transfer brought no page; whether the target answered at all. */
+static bool judge_transfer(const struct slot *s, CURLcode code, struct error *err)
+{
+    long status = 0;
+    (void)curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (s->refusal == REFUSED_STATUS || (code == CURLE_OK && status != 200)) {
+        tell_status(s, err);
+    } else if (s->refusal == REFUSED_SIZE) {
+        tell(s, CURLE_FILESIZE_EXCEEDED, err);
+    } else if (code != CURLE_OK) {
+        tell(s, code, err);
+    }
+    if (err->code != 0) {
+        (void)error_at(err, s->target.url, 0, 0);
+    }
+    return code == CURLE_OK || s->refusal != REFUSED_NOT;
+}
+
+static void hand_out(const struct slot *s, const struct error *err)
+{
+    struct poller *p = s->poller;
+    char *type = NULL;
+    (void)curl_easy_getinfo(s->easy, CURLINFO_CONTENT_TYPE, &type);
+    bool good = err->code == 0;
+    const struct poller_result result = {
+        .target = (size_t)(s - p->slots),
+        .wall_ms = s->wall_ms,
+        .duration_ms = s->stats.last_ms,
+        .page = good ? buf_text(&s->page) : NULL,
+        .len = good ? s->page.len : 0,
+        .openmetrics = type != NULL && strncasecmp(type, "application/openmetrics-text", 28) == 0,
+        .err = good ? NULL : err,
+    };
+    p->done(&result, p->arg);
+}
+
 static void finish(struct slot *s, CURLcode code)
 {
     struct poller *p = s->poller;
     struct error err = ERROR_INIT;
-    long status = 0;
-    char *type = NULL;
-    (void)curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
-    (void)curl_easy_getinfo(s->easy, CURLINFO_CONTENT_TYPE, &type);
-    if (s->refusal == REFUSED_SIZE) {
-        code = CURLE_FILESIZE_EXCEEDED;
-    }
-    if (s->refusal == REFUSED_STATUS || (code == CURLE_OK && status != 200)) {
-        tell_status(s, &err);
-    } else if (code != CURLE_OK) {
-        tell(s, code, &err);
-    }
-    (void)error_at(&err, s->target.url, 0, 0);
+    bool answered = judge_transfer(s, code, &err);
     s->active = false;
     s->stats.polls++;
     s->stats.failures += err.code != 0 ? 1 : 0;
     s->stats.bytes += s->page.len;
     s->stats.last_ms = clock_mono_ms() - s->begun_ms;
-    pace(s, code == CURLE_OK || s->refusal != REFUSED_NOT);
+    pace(s, answered);
     (void)curl_multi_remove_handle(p->multi, s->easy);
-    const struct poller_result result = {
-        .target = (size_t)(s - p->slots),
-        .wall_ms = s->wall_ms,
-        .duration_ms = s->stats.last_ms,
-        .page = err.code == 0 ? buf_text(&s->page) : NULL,
-        .len = err.code == 0 ? s->page.len : 0,
-        .openmetrics = type != NULL && strncasecmp(type, "application/openmetrics-text", 28) == 0,
-        .err = err.code == 0 ? NULL : &err,
-    };
-    p->done(&result, p->arg);
+    hand_out(s, &err);
     if (p->stopping) {
         return;
     }
