@@ -67,30 +67,40 @@ static void signal_group(const struct running *r, int signal)
     }
 }
 
-/* Keeps the newest bytes when `keep_tail`, else the first ones. */
-static void drain(int *fd, struct buf *into, bool keep_tail)
+/* Appends and drops from the front what does not fit: the last words are the reason. */
+static void keep_last(struct buf *into, const char *data, size_t len)
+{
+    if (len > into->max) {
+        data += len - into->max;
+        len = into->max;
+    }
+    size_t room = into->max - into->len;
+    size_t cut = len > room ? len - room : 0;
+    if (cut > 0) {
+        memmove(into->data, into->data + cut, into->len - cut);
+        into->len -= cut;
+    }
+    (void)buf_add(into, data, len);
+}
+
+/* Reads what is there; closes *fd at its end. */
+static void drain(int *fd, struct buf *into, bool tail)
 {
     char chunk[4096];
-    for (ssize_t n = *fd < 0 ? -1 : read(*fd, chunk, sizeof(chunk)); *fd >= 0;
-         n = read(*fd, chunk, sizeof(chunk))) {
+    while (*fd >= 0) {
+        ssize_t n = read(*fd, chunk, sizeof(chunk));
         if (n < 0 && errno == EINTR) {
             continue;
         }
-        if (n <= 0) {
-            if (n == 0 || errno != EAGAIN) {
-                (void)close(take_fd(fd));
-            }
+        if (n < 0 && errno == EAGAIN) {
             return;
         }
-        size_t len = (size_t)n;
-        if (into != NULL && keep_tail && into->len + len > into->max && into->len > 0) {
-            size_t keep = len >= into->max ? 0 : into->max - len;
-            size_t cut = into->len - (keep < into->len ? keep : into->len);
-            memmove(into->data, into->data + cut, into->len - cut);
-            into->len -= cut;
-        }
-        if (into != NULL) {
-            (void)buf_add(into, chunk, len);
+        if (n <= 0) {
+            (void)close(take_fd(fd));
+        } else if (into != NULL && tail) {
+            keep_last(into, chunk, (size_t)n);
+        } else if (into != NULL) {
+            (void)buf_add(into, chunk, (size_t)n);
         }
     }
 }
