@@ -127,6 +127,9 @@ void schema_complain(struct schema_doc *doc, const void *field, bool warning, co
 /* True when the file has a value for `field`, a right one or not. */
 bool schema_given(const struct schema_doc *doc, const void *field);
 
+/* True when the file has an unknown key in the struct at `s`: what seems to be missing may be that
+ * very key, and is not worth a second problem. */
+bool schema_puzzled(const struct schema_doc *doc, const void *s);
 /* How many errors there are, or how many warnings. */
 size_t schema_problem_count(const struct schema_doc *doc, bool warnings);
 /* The problem at `index`, errors and warnings in one order by position; NULL past the end. */

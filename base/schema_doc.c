@@ -125,11 +125,12 @@ void schema_doc_origin(struct schema_doc *doc, const void *address, size_t size,
     add_origin(doc, &o);
 }
 
-void schema_doc_region(struct schema_doc *doc, const void *address, size_t size,
-                       const struct schema_mark *mark)
+size_t schema_doc_region(struct schema_doc *doc, const void *address, size_t size,
+                         const struct schema_mark *mark)
 {
     const struct schema_origin o = {.address = address, .size = size, .mark = *mark};
     add_origin(doc, &o);
+    return doc->origin_count - 1;
 }
 
 /* The mark of the smallest loaded thing that holds `field`; one that begins there wins. */
@@ -152,6 +153,16 @@ bool schema_given(const struct schema_doc *doc, const void *field)
     for (size_t i = 0; i < doc->origin_count; i++) {
         const struct schema_origin *o = &doc->origins[i];
         if (o->given && o->address == field) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool schema_puzzled(const struct schema_doc *doc, const void *s)
+{
+    for (size_t i = 0; i < doc->origin_count; i++) {
+        if (doc->origins[i].unknown && doc->origins[i].address == s) {
             return true;
         }
     }

@@ -55,7 +55,8 @@ struct schema_origin {
     const char *address;
     size_t size;
     struct schema_mark mark;
-    bool given; /* a value of the file, not the struct around values */
+    bool given;   /* a value of the file, not the struct around values */
+    bool unknown; /* a struct: the file has a key in it that no option has */
 };
 
 struct schema_doc {
@@ -65,7 +66,8 @@ struct schema_doc {
     struct schema_problem_entry *problems; /* by position */
     size_t problem_count;
     size_t error_count;
-    bool overflow; /* problems were dropped at LIMIT_CONFIG_DIAGNOSTICS */
+    size_t unknown_count; /* of keys that no option has */
+    bool overflow;        /* problems were dropped at LIMIT_CONFIG_DIAGNOSTICS */
     struct schema_origin *origins;
     size_t origin_count;
     size_t origin_capacity;
@@ -82,9 +84,9 @@ void schema_doc_origin(struct schema_doc *doc, const void *address, size_t size,
                        const struct schema_mark *mark);
 
 /* The same for a whole struct: where to point for those of its fields that the file does not set.
- */
-void schema_doc_region(struct schema_doc *doc, const void *address, size_t size,
-                       const struct schema_mark *mark);
+ * Returns its index in doc->origins. */
+size_t schema_doc_region(struct schema_doc *doc, const void *address, size_t size,
+                         const struct schema_mark *mark);
 
 /* Parses the text into *ret (in doc->tree; NULL for an empty file). Problems go to doc. Returns 0
  * or -EINVAL. */

@@ -18,6 +18,7 @@
 struct walk {
     struct schema_doc *doc;
     struct arena *arena;
+    bool out_of_memory; /* told */
 };
 
 /* Where the walk stands: a mapping and those around it. */
@@ -50,7 +51,8 @@ static const char *node_kind(const struct schema_node *node)
 static void *allocate(struct walk *w, size_t size, const struct schema_node *node)
 {
     void *p = arena_alloc(w->arena, size == 0 ? 1 : size);
-    if (p == NULL) {
+    if (p == NULL && !w->out_of_memory) {
+        w->out_of_memory = true;
         schema_doc_problem(w->doc, &node->mark, false, NULL,
                            "the configuration needs too much memory");
     }
@@ -492,6 +494,7 @@ static void unknown_key(struct walk *w, const struct scope *sc, const struct sch
     if (sc->table->variant != NULL && sc->variant == NULL && near == NULL) {
         return; /* its kind is unknown, and that is told already */
     }
+    w->doc->unknown_count++;
     schema_doc_problem(w->doc, &key->mark, false, hint, "unknown key '%s' in %s", shown,
                        scope_text(sc, place, sizeof(place)));
 }
@@ -619,8 +622,8 @@ static void load_variant(struct walk *w, struct scope *sc, const struct schema_n
     char *variant = allocate(w, sc->variant->size, from);
     if (variant != NULL) {
         set_defaults(w, sc->variant, variant);
-        schema_doc_region(w->doc, variant, sc->variant->size,
-                          key == NULL ? &node->mark : &key->mark);
+        (void)schema_doc_region(w->doc, variant, sc->variant->size,
+                                key == NULL ? &node->mark : &key->mark);
         *(void **)(void *)(s + sc->table->variant_offset) = variant;
     }
 }
@@ -630,7 +633,8 @@ static void load_struct(struct walk *w, struct scope *sc, const struct schema_no
 {
     const struct schema_mark *mark = key == NULL ? &node->mark : &key->mark;
     set_defaults(w, sc->table, s);
-    schema_doc_region(w->doc, s, sc->table->size, mark);
+    size_t unknown = w->doc->unknown_count;
+    size_t region = schema_doc_region(w->doc, s, sc->table->size, mark);
     load_key(w, sc, node, key, s);
     load_variant(w, sc, node, key, s);
     if (node->type != SCHEMA_NODE_MAPPING && !is_null(node)) {
@@ -643,6 +647,7 @@ static void load_struct(struct walk *w, struct scope *sc, const struct schema_no
          i = i->next) {
         load_pair(w, sc, node, i, s);
     }
+    w->doc->origins[region].unknown = w->doc->unknown_count > unknown;
     check_required(w, sc, sc->table, s, mark);
     if (sc->variant != NULL) {
         check_required(w, sc, sc->variant, *(char **)(void *)(s + sc->table->variant_offset), mark);

@@ -45,7 +45,7 @@ static void check_process(struct config_target *t, struct schema_doc *doc)
         }
         first = first == NULL ? process_keys[i].name : first;
     }
-    if (t->process.present && first == NULL) {
+    if (t->process.present && first == NULL && !schema_puzzled(doc, &t->process)) {
         schema_complain(doc, &t->process, false,
                         "write one of pid, pidfile, exe, comm, cmdline, port",
                         "'process' of target '%s' does not say how to find it", t->name);
@@ -140,7 +140,7 @@ static int complete_target(struct config_target *t, struct schema_doc *doc, stru
     check_url(&t->pprof, "pprof", doc);
     complete_timeout(t, doc);
     if (!schema_given(doc, &t->metrics) && !schema_given(doc, &t->process)) {
-        if (!t->process.present) {
+        if (!t->process.present && !schema_puzzled(doc, t)) {
             schema_complain(
                 doc, &t->name, false, "add 'metrics: URL', or 'process: {...}' to notice its end",
                 "target '%s' has neither 'metrics' nor 'process': nothing to watch", t->name);

@@ -141,7 +141,7 @@ static void check_selectors(const struct check *k, const struct config_rule *r)
         schema_complain(k->doc, &s->bad, false,
                         "remove one of them: what is not good is bad, and the other way round",
                         "'good' and 'bad' are both set in 'slo' of rule '%s'", r->name);
-    } else if (!good && !bad) {
+    } else if (!good && !bad && !schema_puzzled(k->doc, s)) {
         schema_complain(k->doc, s, false,
                         "good: http_requests_total{code!~\"5..\"}, or bad: "
                         "http_requests_total{code=~\"5..\"}",
@@ -300,7 +300,7 @@ static void check_rule(const struct check *k, struct config_rule *r, size_t inde
         check_builtin(k, r, t, kind);
     } else if (r->slo.present) {
         check_slo(k, r, t);
-    } else if (!schema_given(k->doc, &r->slo)) {
+    } else if (!schema_given(k->doc, &r->slo) && !schema_puzzled(k->doc, r)) {
         schema_complain(k->doc, &r->name, false,
                         "slo: {objective: 0.999, good: 'http_requests_total{code!~\"5..\"}', "
                         "total: http_requests_total}",
@@ -367,7 +367,8 @@ int config_rules_complete(struct config *c, struct schema_doc *doc, struct arena
     }
     int rc = append_builtins(&k);
     if (rc == 0 && c->rules.count > LIMIT_RULES) {
-        schema_complain(doc, &c->targets, false, "split the file between two incidentd",
+        schema_complain(doc, schema_given(doc, &c->rules) ? &c->rules : &c->targets, false,
+                        "split the file between two incidentd",
                         "%zu rules with the built-in ones are more than %d", c->rules.count,
                         LIMIT_RULES);
     }

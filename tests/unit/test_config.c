@@ -249,7 +249,8 @@ static void explains_the_usual_mistakes(void **state)
     expect_first(TARGET
                  "rules: [{name: r, slo: {window: 30s, objective: 0.9, good: x, total: y}}]\n",
                  2, "window", "look_back");
-    expect_first(TARGET "rules: [{name: r, expr: 'up == 0'}]\nx: 1\n", 2, "slo", "objective");
+    expect_first(TARGET "rules: [{name: r, expr: 'up == 0'}]\nx: 1\n", 2, "unknown key 'expr'",
+                 "'slo:'");
     expect_first(TARGET "deliver: []\n", 2, "deliver", "not supported yet");
     expect_first(TARGET "rules: [{name: r, slo: {objective: 0.9, good: 'x{', total: y}}]\n", 2,
                  "good", "");
