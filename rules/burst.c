@@ -240,7 +240,7 @@ static void weigh_step(struct burst *b, const struct step *step)
         if (f->run_bad > b->p * f->run_total &&
             binomial_tail(k, n, b->p, burst_dispersion(b, 0)) < log_one_percent) {
             f->ratio = ratio_of(f->run_bad, f->run_total);
-            f->against = 0.0;
+            f->against = f->run_bad = f->run_total = 0.0;
         } else {
             end_phase(b, step->to_ms);
         }
