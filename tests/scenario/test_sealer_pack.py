@@ -1,0 +1,98 @@
+"""Goal: whatever lies in staging, the bundle opens with everybody's tar and every digest verifies."""
+import hashlib
+import json
+import os
+import subprocess
+import tarfile
+
+import pytest
+
+from daemon import BIN, SANITIZED
+
+
+def run(verb, argument, given, output, status="/dev/null"):
+    limit = "" if SANITIZED else "ulimit -v 524288; "
+    return subprocess.run(["bash", "-c", f'{limit}exec "$0" "$1" "$2" 3<"$3" 4>"$4" 5>"$5"',
+                           str(BIN / "incidentd-sealer"), verb, argument, str(given), str(output), str(status)],
+                          capture_output=True, text=True).returncode
+
+
+def pack(staging, tmp_path):
+    bundle, status = tmp_path / "cap.tar.zst", tmp_path / "status"
+    assert run("pack", "cap", staging, bundle, status) == 0
+    answer = json.loads(status.read_text())
+    assert answer["ok"] and answer["size"] == bundle.stat().st_size
+    assert answer["sha256"] == hashlib.sha256(bundle.read_bytes()).hexdigest()
+    subprocess.run(["zstd", "-tq", str(bundle)], check=True)
+    names = subprocess.run(["tar", "--zstd", "-tf", str(bundle)], check=True, capture_output=True, text=True).stdout
+    return bundle, answer["manifest"], names.split()
+
+
+def members(bundle):
+    plain = subprocess.run(["zstd", "-dcq", str(bundle)], check=True, capture_output=True).stdout
+    import io
+    with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
+        return {m.name: tar.extractfile(m).read() for m in tar}
+
+
+@pytest.fixture
+def staging(tmp_path):
+    folder = tmp_path / "staging"
+    (folder / "artifacts/logs").mkdir(parents=True)
+    (folder / "meta").mkdir()
+    (folder / "base.json").write_text('{"schema_version":1,"id":"cap","partial":false,"partial_why":""}')
+    (folder / "artifacts/logs/app.log").write_bytes(os.urandom(300000) + b"x" * 3000000)
+    (folder / "report.json").write_text('{"schema_version":1}\n')
+    return folder
+
+
+def test_every_member_verifies_and_the_manifest_is_last(staging, tmp_path):
+    bundle, manifest, names = pack(staging, tmp_path)
+    assert names[-1] == "cap/manifest.json" and all(n.startswith("cap/") for n in names)
+    contents = members(bundle)
+    assert json.loads(contents["cap/manifest.json"]) == manifest
+    listed = manifest["artifacts"] + manifest["files"]
+    assert {"cap/" + item["path"] for item in listed} | {"cap/manifest.json"} == set(contents)
+    for item in listed:
+        data = contents["cap/" + item["path"]]
+        assert hashlib.sha256(data).hexdigest() == item["sha256"] and len(data) == item["size"]
+
+
+def test_links_fifos_and_odd_names_stay_out_and_are_told(staging, tmp_path):
+    logs = staging / "artifacts/logs"
+    os.symlink("/etc/passwd", logs / "link")
+    os.symlink("/etc", staging / "artifacts/folder")
+    os.mkfifo(logs / "fifo")
+    (logs / "a\nb").write_text("x")
+    (logs / ".hidden").write_text("x")
+    os.symlink("/etc/passwd", staging / "meta/000-x-y.jsonl")
+    _, manifest, names = pack(staging, tmp_path)
+    assert names == ["cap/artifacts/logs/app.log", "cap/report.json", "cap/manifest.json"]
+    skipped = {a["path"]: a["error"] for a in manifest["artifacts"] if a["status"] == "skipped"}
+    assert set(skipped) == {"artifacts/logs/link", "artifacts/folder", "artifacts/logs/fifo", "artifacts/logs/a?b",
+                            "artifacts/logs/.hidden"}
+
+
+def test_five_thousand_files_are_cut_and_counted(staging, tmp_path):
+    for i in range(5000):
+        (staging / f"artifacts/logs/n{i}").write_bytes(b"")
+    _, manifest, names = pack(staging, tmp_path)
+    assert len(names) == 4097 and manifest["files_left_off"] == 5002 - 4096
+
+
+def test_a_full_disk_fails_with_a_reason(staging, tmp_path):
+    status = tmp_path / "status"
+    assert run("pack", "cap", staging, "/dev/full", status) == 1
+    answer = json.loads(status.read_text())
+    assert not answer["ok"] and "No space left" in answer["error"]
+
+
+def test_extract_gives_one_member(staging, tmp_path):
+    bundle, _, _ = pack(staging, tmp_path)
+    output = tmp_path / "out"
+    assert run("extract", "artifacts/logs/app.log", bundle, output) == 0
+    assert output.read_bytes() == (staging / "artifacts/logs/app.log").read_bytes()
+    assert run("extract", "artifacts/logs/none", bundle, output) == 2
+    data = bundle.read_bytes()
+    bundle.write_bytes(data[:len(data) // 2])
+    assert run("extract", "manifest.json", bundle, output) == 1
