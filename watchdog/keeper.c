@@ -226,6 +226,10 @@ static int64_t brain_due(struct keeper *k, int64_t now_ms)
     struct error err = ERROR_INIT;
     if (start_brain(k, &err) < 0) {
         log_err(LOG_LEVEL_ERROR, &err, "cannot start the brain");
+        if (!k->announced && err.code == -ENOENT) { /* an incomplete installation does not heal */
+            k->done = true;
+            k->exit_status = 1;
+        }
         schedule_brain(k, now_ms);
         return k->brain_backoff_ms;
     }
