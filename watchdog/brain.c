@@ -19,7 +19,6 @@ enum {
     PUBLISH_MS = 200,   /* at most five views a second */
     STATE_EVERY_S = 30, /* learned state, when nothing else changes */
     MEASURE_EVERY_S = 10,
-    QUIET_MS = 120000, /* an incident from before a restart resolves without a new dip */
 };
 
 static void on_publish(uv_timer_t *timer)
@@ -265,6 +264,18 @@ static void on_link_closed(void *arg)
 
 /* ---- each second ---- */
 
+/* How long a rule must stay quiet for its incident from before a restart to be resolved: as long as
+ * ever, and the time a new judge needs to see a dip at all. */
+static int64_t quiet_ms(const struct incident *in, void *arg)
+{
+    enum { FRESH_EYES_MS = 10000, GONE_MS = 60000 };
+    const struct brain *b = arg;
+    int rule = generation_rule(b->generation, in->target, in->rule);
+    return rule < 0 ? GONE_MS
+                    : FRESH_EYES_MS +
+                          config_rule_at(&b->generation->config, (size_t)rule)->keep_firing_for_ms;
+}
+
 static void on_second(uv_timer_t *timer)
 {
     struct brain *b = timer->data;
@@ -272,7 +283,7 @@ static void on_second(uv_timer_t *timer)
     b->ticks++;
     if (b->generation != NULL && b->judge != NULL) {
         brain_view_status(b, m.text, sizeof(m.text));
-        if (incident_tick(&b->incidents, QUIET_MS, clock_wall_ms())) {
+        if (incident_tick(&b->incidents, quiet_ms, b, clock_wall_ms())) {
             state_writer_touch(b->state);
         }
         if (b->ticks % STATE_EVERY_S == 0) {

@@ -332,12 +332,13 @@ void incident_suppress(struct incidents *all, const char *incident, const char *
     }
 }
 
-bool incident_tick(struct incidents *all, int64_t quiet_ms, int64_t wall_ms)
+bool incident_tick(struct incidents *all, int64_t (*quiet_ms)(const struct incident *in, void *arg),
+                   void *arg, int64_t wall_ms)
 {
     bool changed = false;
     for (size_t i = 0; i < all->count; i++) {
         struct incident *in = &all->list[i];
-        if (in->open && in->restored && wall_ms - in->restored_ms >= quiet_ms) {
+        if (in->open && in->restored && wall_ms - in->restored_ms >= quiet_ms(in, arg)) {
             in->open = false;
             in->restored = false;
             in->resolved_ms = wall_ms;

@@ -108,8 +108,10 @@ void incident_captured(struct incidents *all, const char *incident, const char *
                        int64_t wall_ms, double ratio);
 /* A capture that was decided on does not happen after all. */
 void incident_suppress(struct incidents *all, const char *incident, const char *why);
-/* Resolves restored incidents whose rule stayed quiet. True when something changed. */
-bool incident_tick(struct incidents *all, int64_t quiet_ms, int64_t wall_ms);
+/* Resolves restored incidents whose rule stayed quiet for quiet_ms(incident). True when something
+ * changed. */
+bool incident_tick(struct incidents *all, int64_t (*quiet_ms)(const struct incident *in, void *arg),
+                   void *arg, int64_t wall_ms);
 
 const struct incident *incident_find(const struct incidents *all, const char *id);
 /* The open incident of the rule on the target, or NULL. */
