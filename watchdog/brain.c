@@ -81,8 +81,16 @@ static int new_judge(struct brain *b, const struct generation *g, struct judge *
         judge_save(b->judge, &learned);
         saved = buf_failed(&learned) ? NULL : buf_text(&learned);
     }
-    return judge_start(b->loop, b->link, &g->config, saved, saved == NULL ? 0 : strlen(saved), emit,
-                       b, ret, err);
+    const struct judge_spec spec = {
+        .loop = b->loop,
+        .link = b->link,
+        .config = &g->config,
+        .saved = saved,
+        .saved_len = saved == NULL ? 0 : strlen(saved),
+        .emit = emit,
+        .arg = b,
+    };
+    return judge_start(&spec, ret, err);
 }
 
 static int adopt(struct brain *b, struct generation *g, struct error *err)

@@ -41,7 +41,6 @@ struct judged {
 };
 
 struct judge {
-    const struct config *config;
     judge_emit *emit;
     void *arg;
     struct poller *poller; /* NULL: no target has a page */
@@ -187,12 +186,12 @@ static int start_polling(struct judge *j, uv_loop_t *loop, struct error *err)
     return count == 0 ? 0 : poller_start(loop, targets, count, on_poll, j, &j->poller, err);
 }
 
-static struct judge *new_judge(const struct config *config, judge_emit *emit, void *arg)
+static struct judge *new_judge(const struct judge_spec *spec)
 {
+    const struct config *config = spec->config;
     struct judge *j = xcalloc(1, sizeof(*j));
-    j->config = config;
-    j->emit = emit;
-    j->arg = arg;
+    j->emit = spec->emit;
+    j->arg = spec->arg;
     j->count = config->targets.count;
     j->targets = xcalloc(j->count + 1, sizeof(*j->targets));
     j->polled = xcalloc(j->count + 1, sizeof(*j->polled));
@@ -206,29 +205,26 @@ static struct judge *new_judge(const struct config *config, judge_emit *emit, vo
     return j;
 }
 
-int judge_start(uv_loop_t *loop, struct link *link, const struct config *config, const char *saved,
-                size_t saved_len, judge_emit *emit, void *arg, struct judge **ret,
-                struct error *err)
+int judge_start(const struct judge_spec *spec, struct judge **ret, struct error *err)
 {
     born_ms = born_ms == 0 ? clock_wall_ms() : born_ms;
-    struct judge *j = new_judge(config, emit, arg);
+    struct judge *j = new_judge(spec);
     bool wanted[LIMIT_TARGETS] = {false};
-    for (size_t i = 0; i < j->count; i++) {
+    int rc = 0;
+    for (size_t i = 0; i < j->count && rc == 0; i++) {
         struct judged *t = &j->targets[i];
         wanted[i] = t->config->process.present;
-        int rc = watch_new(t->rules, t->rule_count, t->config->interval_ms, &t->watch, err);
-        if (rc != 0) {
-            judge_stop(j);
-            return rc;
-        }
+        rc = watch_new(t->rules, t->rule_count, t->config->interval_ms, &t->watch, err);
     }
-    load(j, saved, saved_len);
-    int rc = start_polling(j, loop, err);
+    if (rc == 0) {
+        load(j, spec->saved, spec->saved_len);
+        rc = start_polling(j, spec->loop, err);
+    }
     if (rc != 0) {
         judge_stop(j);
         return rc;
     }
-    j->tracker = tracker_start(loop, link, wanted, j->count, on_process, j);
+    j->tracker = tracker_start(spec->loop, spec->link, wanted, j->count, on_process, j);
     *ret = j;
     return 0;
 }

@@ -36,12 +36,19 @@ struct judge_target {
 /* `event->rule` is an index into config->rules. It must not stop the judge. */
 typedef void judge_emit(size_t target, const struct watch_event *event, void *arg);
 
-/* Starts polling and judging by `config`, which outlives the judge. `saved` is what judge_save
- * wrote before (JSON object by target and rule name) or NULL. 0 and *ret, or an error naming the
- * rule. */
-int judge_start(uv_loop_t *loop, struct link *link, const struct config *config, const char *saved,
-                size_t saved_len, judge_emit *emit, void *arg, struct judge **ret,
-                struct error *err);
+struct judge_spec {
+    uv_loop_t *loop;
+    struct link *link;
+    const struct config *config; /* outlives the judge */
+    const char *saved;           /* what judge_save wrote before, or NULL */
+    size_t saved_len;
+    judge_emit *emit;
+    void *arg;
+};
+
+/* Starts polling and judging. 0 and *ret, or an error naming the rule; `spec` is not kept. */
+int judge_start(const struct judge_spec *spec, struct judge **ret, struct error *err);
+/* Ends it; no further call comes. NULL is a no-op. */
 void judge_stop(struct judge *j);
 /* State of config->rules[rule] on its target. */
 void judge_rule_status(const struct judge *j, size_t rule, struct watch_status *ret);

@@ -190,12 +190,24 @@ static void configure(struct play *p)
     p->config.rules = (struct schema_list){.items = p->rules, .count = RULES};
 }
 
+static int try_judge(struct play *p, const char *saved, struct error *err)
+{
+    const struct judge_spec spec = {
+        .loop = &p->loop,
+        .link = p->link,
+        .config = &p->config,
+        .saved = saved,
+        .saved_len = saved != NULL ? strlen(saved) : 0,
+        .emit = on_event,
+        .arg = p,
+    };
+    return judge_start(&spec, &p->judge, err);
+}
+
 static void start_judge(struct play *p, const char *saved)
 {
     struct error err = ERROR_INIT;
-    int rc = judge_start(&p->loop, p->link, &p->config, saved, saved != NULL ? strlen(saved) : 0,
-                         on_event, p, &p->judge, &err);
-    if (rc != 0) {
+    if (try_judge(p, saved, &err) != 0) {
         fail_msg("%s", err.message);
     }
 }
@@ -378,8 +390,7 @@ static void a_wrong_selector_is_refused_by_name(void **state)
     struct play *p = *state;
     p->rules[AVAILABILITY].slo.total = "http_requests_total{";
     struct error err = ERROR_INIT;
-    assert_int_equal(
-        judge_start(&p->loop, p->link, &p->config, NULL, 0, on_event, p, &p->judge, &err), -EINVAL);
+    assert_int_equal(try_judge(p, NULL, &err), -EINVAL);
     assert_null(p->judge);
     assert_non_null(strstr(err.message, "availability"));
 }
