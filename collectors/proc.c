@@ -176,31 +176,40 @@ static bool has_word(const char *list, const char *word)
     return false;
 }
 
-/* The directory of cgroup `path` in the hierarchy with `controller` ("" : v2), by our mountinfo:
- * "36 35 98:0 /root /mount/point opts - cgroup source super,opts". NULL when it is not mounted
- * here. Escapes (\040) in mount points are not undone: such a hierarchy is not found. */
+/* One line of mountinfo: "36 35 98:0 /root /mount/point opts - cgroup source super,opts". Escapes
+ * (\040) in mount points are not undone: such a hierarchy is not found. */
+struct mount_line {
+    char root[512];
+    char point[512];
+    char type[32];
+    char super[256];
+};
+
+static bool parse_mount(const char *line, size_t len, struct mount_line *ret)
+{
+    const char *dash = memmem(line, len, " - ", 3);
+    return dash != NULL && sscanf(line, "%*s %*s %*s %511s %511s", ret->root, ret->point) == 2 &&
+           sscanf(dash, " - %31s %*s %255s", ret->type, ret->super) == 2;
+}
+
+/* The directory of cgroup `path` in the hierarchy with `controller` ("" : v2), by our mountinfo;
+ * NULL when it is not mounted here. */
 static const char *hierarchy_dir(struct collector_plan *plan, const char *mountinfo,
                                  const char *controller, const char *path)
 {
-    for (const char *line = mountinfo; line != NULL && *line != '\0';) {
-        char root[512];
-        char point[512];
-        char type[32];
-        char super[256];
-        const char *dash = strstr(line, " - ");
-        const char *next = strchr(line, '\n');
-        bool parsed = dash != NULL && (next == NULL || dash < next) &&
-                      sscanf(line, "%*s %*s %*s %511s %511s", root, point) == 2 &&
-                      sscanf(dash, " - %31s %*s %255s", type, super) == 2;
-        bool fits = parsed && (controller[0] == '\0'
-                                   ? strcmp(type, "cgroup2") == 0
-                                   : strcmp(type, "cgroup") == 0 && has_word(super, controller));
-        size_t cut = parsed && strcmp(root, "/") != 0 ? strlen(root) : 0;
-        if (fits && strncmp(path, root, cut) == 0) {
-            const char *rest = path + cut;
-            return collector_text(plan, "%s%s", point, strcmp(rest, "/") == 0 ? "" : rest);
+    bool second = controller[0] == '\0';
+    for (const char *line = mountinfo; *line != '\0';) {
+        struct mount_line m;
+        size_t len = strcspn(line, "\n");
+        if (parse_mount(line, len, &m) && strcmp(m.type, second ? "cgroup2" : "cgroup") == 0 &&
+            (second || has_word(m.super, controller))) {
+            size_t cut = strcmp(m.root, "/") == 0 ? 0 : strlen(m.root);
+            const char *rest = strncmp(path, m.root, cut) == 0 ? path + cut : NULL;
+            return rest == NULL
+                       ? NULL
+                       : collector_text(plan, "%s%s", m.point, strcmp(rest, "/") == 0 ? "" : rest);
         }
-        line = next == NULL ? NULL : next + 1;
+        line += len + (line[len] == '\n' ? 1 : 0);
     }
     return NULL;
 }

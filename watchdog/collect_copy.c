@@ -233,40 +233,59 @@ static int copy_names(struct copying *c, const char *source)
     return begin_output(c);
 }
 
+/* The file `name` of one thread, under a line of its own. -ENOENT when the thread has ended. */
+static int copy_thread(struct copying *c, int task_fd, const char *tid, const char *name)
+{
+    char path[320];
+    char head[300];
+    (void)snprintf(path, sizeof(path), "%s/%s", tid, name);
+    AUTO_CLOSE int fd = openat(task_fd, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    int len = snprintf(head, sizeof(head), "== %s\n", tid);
+    int rc = put(c, head, (size_t)len) ? copy_fd(c, fd) : c->result.code;
+    if (rc == 0 && !c->result.truncated && strcmp(name, "wchan") == 0) {
+        (void)put(c, "\n", 1); /* the one file that ends without a line feed */
+    }
+    return rc;
+}
+
 static int copy_threads(struct copying *c, const char *name)
 {
     int fd = c->worker->pid_fd < 0
-                 ? -ESRCH
+                 ? -1
                  : openat(c->worker->pid_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     AUTO_DIR DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    if (dir == NULL) {
-        return -ESRCH;
-    }
-    int rc = 0;
-    size_t read_count = 0;
-    for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
-        char path[320];
-        char head[300];
+    int first = -ESRCH; /* of the first thread that could not be read */
+    size_t count = 0;
+    for (const struct dirent *e = dir == NULL ? NULL : readdir(dir); e != NULL; e = readdir(dir)) {
         if (isdigit((unsigned char)e->d_name[0]) == 0) {
             continue;
         }
-        (void)snprintf(path, sizeof(path), "%s/%s", e->d_name, name);
-        AUTO_CLOSE int file = openat(dirfd(dir), path, O_RDONLY | O_CLOEXEC);
-        rc = file < 0 ? -errno : rc;
-        int len = snprintf(head, sizeof(head), "== %s\n", e->d_name);
-        if (file < 0) {
-            continue; /* a thread that has ended meanwhile */
-        }
-        rc = put(c, head, (size_t)len) ? copy_fd(c, file) : c->result.code;
-        if (rc == 0 && !c->result.truncated && strcmp(name, "wchan") == 0) {
-            (void)put(c, "\n", 1); /* the one file that ends without a line feed */
-        }
-        read_count += rc == 0 ? 1 : 0;
+        int rc = copy_thread(c, dirfd(dir), e->d_name, name);
+        count += rc == 0 ? 1 : 0;
+        first = rc < 0 && first == -ESRCH ? rc : first;
         if (c->result.truncated || c->result.code < 0) {
             break;
         }
     }
-    return read_count > 0 ? 0 : rc;
+    return c->result.code < 0 ? c->result.code : count > 0 ? 0 : first;
+}
+
+/* Writes of the `len` bytes at `text`, the end of a file, what is young enough. */
+static void put_tail(struct copying *c, const char *text, size_t len, bool whole, int64_t from_ms)
+{
+    const char *feed = whole ? NULL : memchr(text, '\n', len);
+    size_t first = feed == NULL ? 0 : (size_t)(feed - text) + 1; /* half a line is none */
+    bool stamped = false;
+    size_t start = first + collect_tail_start(text + first, len - first, from_ms, &stamped);
+    if (!stamped && len > 0) {
+        (void)snprintf(c->result.note, sizeof(c->result.note),
+                       "its lines carry no time with a zone: kept the end of the file");
+    }
+    (void)put(c, text + start, len - start);
+    c->result.truncated = c->result.truncated || (!whole && start == first);
 }
 
 static int copy_tail(struct copying *c, const char *source, int64_t age_ms)
@@ -294,17 +313,7 @@ static int copy_tail(struct copying *c, const char *source, int64_t age_ms)
     if (n < 0) {
         return text == NULL ? -ENOMEM : -EIO;
     }
-    size_t len = (size_t)n;
-    const char *feed = take < st.st_size ? memchr(text, '\n', len) : NULL;
-    size_t whole = feed == NULL ? 0 : (size_t)(feed - text) + 1;
-    bool stamped = false;
-    size_t start = whole + collect_tail_start(text + whole, len - whole, now_ms - age_ms, &stamped);
-    if (!stamped && len > 0) {
-        (void)snprintf(c->result.note, sizeof(c->result.note),
-                       "its lines carry no time with a zone: kept the end of the file");
-    }
-    (void)put(c, text + start, len - start);
-    c->result.truncated = c->result.truncated || (take < st.st_size && start == whole);
+    put_tail(c, text, (size_t)n, take == st.st_size, now_ms - age_ms);
     return c->result.code;
 }
 

@@ -79,33 +79,41 @@ struct scan {
     void *arg;
 };
 
+static void scan_folder(int dir_fd, const char *prefix, const struct scan *scan, int depth);
+
+static void scan_entry(int dir_fd, const char *entry, const char *prefix, const struct scan *scan,
+                       int depth)
+{
+    struct stat st = {0};
+    char name[2 * COLLECT_FILE_NAME_MAX + 2];
+    bool known = fs_name_ok(entry, COLLECT_FILE_NAME_MAX) &&
+                 fstatat(dir_fd, entry, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (known && S_ISDIR(st.st_mode) && depth < DEPTH_MAX) {
+        (void)snprintf(name, sizeof(name), "%s/", entry);
+        scan_folder(openat(dir_fd, entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), name,
+                    scan, depth + 1);
+        return;
+    }
+    if (!known || !S_ISREG(st.st_mode) || st.st_nlink != 1) {
+        scan->set->dropped++;
+        return;
+    }
+    (void)snprintf(name, sizeof(name), "%s%s", prefix, entry);
+    if (collect_file_set_add(scan->set, name) && scan->found != NULL) {
+        scan->found(scan->arg, name);
+    }
+}
+
+/* Takes the descriptor. */
 static void scan_folder(int dir_fd, const char *prefix, const struct scan *scan, int depth)
 {
     AUTO_DIR DIR *dir = dir_fd < 0 ? NULL : fdopendir(dir_fd);
-    if (dir == NULL) {
-        if (dir_fd >= 0) {
-            (void)close(dir_fd);
-        }
-        return;
+    if (dir == NULL && dir_fd >= 0) {
+        (void)close(dir_fd);
     }
-    for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) {
-            continue;
-        }
-        struct stat st = {0};
-        char name[2 * COLLECT_FILE_NAME_MAX + 2];
-        (void)snprintf(name, sizeof(name), "%s%s", prefix, e->d_name);
-        bool known = fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                     fs_name_ok(e->d_name, COLLECT_FILE_NAME_MAX);
-        if (known && S_ISDIR(st.st_mode) && depth < DEPTH_MAX) {
-            (void)snprintf(name, sizeof(name), "%s/", e->d_name);
-            scan_folder(
-                openat(dirfd(dir), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
-                name, scan, depth + 1);
-        } else if (!known || !S_ISREG(st.st_mode) || st.st_nlink != 1) {
-            scan->set->dropped++;
-        } else if (collect_file_set_add(scan->set, name) && scan->found != NULL) {
-            scan->found(scan->arg, name);
+    for (const struct dirent *e = dir == NULL ? NULL : readdir(dir); e != NULL; e = readdir(dir)) {
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
+            scan_entry(dirfd(dir), e->d_name, prefix, scan, depth);
         }
     }
 }

@@ -56,26 +56,37 @@ static int parse_fraction(const char **p, const char *end)
     return ms;
 }
 
+/* "2026-11-24T08:31:12" at `p`, 19 bytes. */
+static bool parse_clock(const char *p, struct tm *ret)
+{
+    static const char shape[] = "dddd-dd-dd?dd:dd:dd";
+    for (size_t i = 0; i < sizeof(shape) - 1; i++) {
+        bool fits = shape[i] == 'd'   ? is_digit(p[i])
+                    : shape[i] == '?' ? p[i] == 'T' || p[i] == ' '
+                                      : p[i] == shape[i];
+        if (!fits) {
+            return false;
+        }
+    }
+    *ret = (struct tm){.tm_year = number(p, 4) - 1900,
+                       .tm_mon = number(p + 5, 2) - 1,
+                       .tm_mday = number(p + 8, 2),
+                       .tm_hour = number(p + 11, 2),
+                       .tm_min = number(p + 14, 2),
+                       .tm_sec = number(p + 17, 2)};
+    return ret->tm_year >= 70 && ret->tm_mon < 12 && ret->tm_mday < 32 && ret->tm_hour < 24;
+}
+
 /* "2026-11-24T08:31:12.345+01:00" at `p`. */
 static bool parse_date(const char *p, const char *end, int64_t *ret_ms)
 {
-    if (end - p <= STAMP_BYTES || p[4] != '-' || p[7] != '-' || (p[10] != 'T' && p[10] != ' ') ||
-        p[13] != ':' || p[16] != ':') {
-        return false;
-    }
-    struct tm tm = {.tm_year = number(p, 4) - 1900,
-                    .tm_mon = number(p + 5, 2) - 1,
-                    .tm_mday = number(p + 8, 2),
-                    .tm_hour = number(p + 11, 2),
-                    .tm_min = number(p + 14, 2),
-                    .tm_sec = number(p + 17, 2)};
-    if (tm.tm_year < 0 || tm.tm_mon < 0 || tm.tm_mday < 1 || tm.tm_hour < 0 || tm.tm_min < 0 ||
-        tm.tm_sec < 0) {
+    struct tm tm;
+    int zone_s = 0;
+    if (end - p <= STAMP_BYTES || !parse_clock(p, &tm)) {
         return false;
     }
     p += STAMP_BYTES;
     int ms = parse_fraction(&p, end);
-    int zone_s = 0;
     p += p < end && *p == ' ' ? 1 : 0; /* "2026-11-24 08:31:12 +0100" */
     if (!parse_zone(p, end, &zone_s)) {
         return false;
