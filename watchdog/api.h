@@ -53,12 +53,17 @@ struct api;
 
 /* Starts the server threads; 0 and *ret, or an error naming the address and the remedy. */
 int api_start(const struct api_options *options, struct api **ret, struct error *err);
+/* The ports that were bound: what the kernel chose where 0 was asked for; 0 without a listener. */
+unsigned api_port(const struct api *api);
+unsigned api_health_port(const struct api *api);
 /* The next waiting command or NULL; called by the loop after wake. */
 struct api_command *api_next(struct api *api);
-/* Hands the answered command back; it is resumed and no longer the loop's. */
+/* Hands the answered command back; it is resumed and no longer the loop's. A command that outlived
+ * its server (api_stop answered its client 503) is only freed: `api` may then be another one or
+ * NULL. */
 void api_answer(struct api *api, struct api_command *command);
-/* Stops accepting, ends every connection, frees. Waiting commands must have been answered. NULL is
- * a no-op. */
+/* Stops accepting, answers what waits for the loop 503, ends every connection, frees. Call it on
+ * the loop's thread. NULL is a no-op. */
 void api_stop(struct api *api);
 /* Counters for the own metrics: requests by status class, bytes sent. Appends exposition text. */
 struct buf;
