@@ -47,7 +47,9 @@ struct burst_verdict {
 
 struct burst;
 
+/* A test with empty windows and nothing learned. Never NULL; freed by burst_free. */
 struct burst *burst_new(const struct burst_settings *settings);
+/* NULL is a no-op. */
 void burst_free(struct burst *b);
 /* Counts of the time from..to (wall ms), to being later than all before. */
 void burst_push(struct burst *b, int64_t from_ms, int64_t to_ms, double bad, double total);
@@ -55,6 +57,8 @@ void burst_push(struct burst *b, int64_t from_ms, int64_t to_ms, double bad, dou
 void burst_break(struct burst *b);
 /* Is a phase on? */
 bool burst_is_bad(const struct burst *b);
+/* The verdict as of the newest step: the shortest window that is significant, or else the one
+ * nearest to it. */
 void burst_judge(const struct burst *b, struct burst_verdict *ret);
 /* The least count of failures that is significant among `total` events in the verdict's window. */
 double burst_fires_at(const struct burst *b, const struct burst_verdict *v);
@@ -62,7 +66,9 @@ double burst_fires_at(const struct burst *b, const struct burst_verdict *v);
 double burst_dispersion(const struct burst *b, size_t index);
 /* Copies what was learned out or in, one entry per window. */
 size_t burst_learned_get(const struct burst *b, struct burst_learned ret[STEPS_WINDOWS_MAX]);
+/* Entries beyond the windows are ignored; windows beyond `count` keep theirs. */
 void burst_learned_set(struct burst *b, const struct burst_learned *from, size_t count);
+/* Bytes it holds, itself included. */
 size_t burst_memory_bytes(const struct burst *b);
 
 #endif

@@ -77,7 +77,12 @@ static int fail(const struct exposition *e, const char *line, const char *at, co
     char found[32];
     size_t len = 0;
     for (const char *p = at; p < stop && *p != '\n'; p++) {
-        found[len++] = (*p >= ' ' && *p < 0x7f && *p != '\'') ? *p : '?';
+        bool plain = *p >= ' ' && *p < 0x7f && *p != '\'';
+        found[len] = '?';
+        if (plain) {
+            found[len] = *p;
+        }
+        len++;
     }
     found[len] = '\0';
     if (len > 0) {
@@ -381,18 +386,23 @@ static const char *copy_text(struct label_reader *r, const char *text, size_t le
 /* Are these bytes UTF-8? Surrogates and overlong forms are not. */
 static bool is_utf8(const char *text)
 {
+    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
     const unsigned char *p = (const unsigned char *)text;
     while (*p != 0) {
-        size_t more = *p < 0x80 ? 0 : *p >= 0xc2 && *p < 0xe0 ? 1 : *p >= 0xe0 && *p < 0xf0 ? 2 : 3;
-        if ((*p >= 0x80 && *p < 0xc2) || *p > 0xf4 || (*p == 0xe0 && p[1] < 0xa0) ||
-            (*p == 0xed && p[1] > 0x9f) || (*p == 0xf0 && p[1] < 0x90) ||
-            (*p == 0xf4 && p[1] > 0x8f)) {
+        size_t more = *p < 0x80 ? 0 : *p < 0xe0 ? 1 : *p < 0xf0 ? 2 : 3;
+        if (*p > 0xf7 || (*p & 0xc0) == 0x80) {
             return false;
         }
-        for (p++; more > 0; more--, p++) {
+        uint32_t point = more == 0 ? *p : *p & (0x3fU >> more);
+        p++;
+        for (size_t i = 0; i < more; i++, p++) {
             if ((*p & 0xc0) != 0x80) {
                 return false;
             }
+            point = point << 6 | (*p & 0x3fU);
+        }
+        if (point < least[more] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) {
+            return false;
         }
     }
     return true;

@@ -220,11 +220,11 @@ static struct pending *add_pending(struct intake *in)
 }
 
 /* First reading: every wanted sample into the list. */
-static int read_page(struct intake *in, const char *page, size_t len, bool openmetrics,
-                     struct error *err)
+static int read_page(struct intake *in, const struct intake_page *page, struct error *err)
 {
     struct exposition e;
-    exposition_init(&e, page, len, openmetrics, in->all_names ? NULL : in->names, in->name_count);
+    exposition_init(&e, page->text, page->len, page->openmetrics, in->all_names ? NULL : in->names,
+                    in->name_count);
     in->pending_count = 0;
     size_t cursor = 0;
     for (;;) {
@@ -263,12 +263,9 @@ static void set_roles(struct intake *in, uint32_t series, const uint8_t *roles)
     memcpy(in->roles + (size_t)series * in->rule_count, roles, in->rule_count);
 }
 
-/* A text seen for the first time: which rules mean it? Its series when one does. */
-static uint32_t adopt(struct intake *in, const struct pending *p, int64_t zero_ms)
+/* Which rules mean the series in in->labels, and as what? False when none does. */
+static bool find_roles(struct intake *in, uint8_t *roles)
 {
-    uint32_t id = add_text(in, p->series, p->len, XXH64(p->series, p->len, 0));
-    (void)parse_labels(in, p->series, p->len, 0, NULL);
-    AUTO_FREE uint8_t *roles = xcalloc(in->rule_count, 1);
     bool meant = false;
     for (size_t i = 0; i < in->rule_count; i++) {
         const struct intake_rule *r = &in->rules[i];
@@ -279,16 +276,24 @@ static uint32_t adopt(struct intake *in, const struct pending *p, int64_t zero_m
             roles[i] |= ROLE_PART;
         }
         const char *name = r->part != NULL ? selector_name(r->part) : NULL;
-        in->part_found[i] =
-            in->part_found[i] || (roles[i] & ROLE_PART) != 0 ||
-            (name != NULL && strcmp(name, labels_get(&in->labels, "__name__")) == 0);
+        bool named = name != NULL && strcmp(name, labels_get(&in->labels, "__name__")) == 0;
+        in->part_found[i] = in->part_found[i] || named || (roles[i] & ROLE_PART) != 0;
         meant = meant || roles[i] != 0;
+    }
+    return meant;
+}
+
+/* A text seen for the first time gets its series when a rule means it. */
+static uint32_t adopt(struct intake *in, const struct pending *p, int64_t zero_ms)
+{
+    uint32_t id = add_text(in, p->series, p->len, XXH64(p->series, p->len, 0));
+    (void)parse_labels(in, p->series, p->len, 0, NULL);
+    AUTO_FREE uint8_t *roles = xcalloc(in->rule_count, 1);
+    if (!find_roles(in, roles)) {
+        return id;
     }
     bool is_new = false;
     uint32_t series;
-    if (!meant) {
-        return id;
-    }
     if (series_add(in->store, &in->labels, &series, &is_new, NULL) < 0) {
         in->overflowed = true;
         return id;
@@ -296,8 +301,8 @@ static uint32_t adopt(struct intake *in, const struct pending *p, int64_t zero_m
     set_roles(in, series, roles);
     in->texts[id].series = series;
     if (is_new && zero_ms != 0) {
-        (void)series_append(in->store, series,
-                            p->has_timestamp && p->at_ms <= zero_ms ? p->at_ms - 1 : zero_ms, 0.0);
+        bool older = p->has_timestamp && p->at_ms <= zero_ms;
+        (void)series_append(in->store, series, older ? p->at_ms - 1 : zero_ms, 0.0);
     }
     return id;
 }
@@ -383,7 +388,7 @@ static void apply_page(struct intake *in, int64_t wall_ms, struct intake_step *s
     }
 }
 
-int intake_page(struct intake *in, int64_t wall_ms, const char *page, size_t len, bool openmetrics,
+int intake_read(struct intake *in, int64_t wall_ms, const struct intake_page *page,
                 struct intake_step *steps, int64_t *ret_from_ms, struct error *err)
 {
     if (in->text_count > TEXTS_MAX || in->overflowed) {
@@ -391,7 +396,7 @@ int intake_page(struct intake *in, int64_t wall_ms, const char *page, size_t len
         (void)series_prune(in->store, wall_ms - in->span_ms);
         in->overflowed = false;
     }
-    int rc = read_page(in, page, len, openmetrics, err);
+    int rc = read_page(in, page, err);
     if (rc < 0) {
         return rc;
     }
@@ -460,41 +465,54 @@ static struct group *find_group(struct group *groups, size_t *group_count, const
     return g;
 }
 
-double intake_breakdown(const struct intake *in, size_t rule, const char *const *by,
-                        size_t by_count, int64_t from_ms, int64_t to_ms, char *out, size_t size)
+static const struct group *top_group(const struct group *groups, size_t group_count)
 {
-    out[0] = '\0';
-    if (by_count == 0) {
-        return 0.0;
-    }
-    AUTO_FREE struct group *groups = xcalloc(GROUPS_MAX, sizeof(*groups));
-    size_t group_count = 0;
-    double sum = 0.0;
-    for (uint32_t id = 0; series_select(in->store, NULL, &id); id++) {
-        uint8_t role = in->roles[(size_t)id * in->rule_count + rule];
-        bool good = in->rules[rule].part_is_good;
-        double weight =
-            (good && (role & ROLE_TOTAL) != 0 ? 1.0 : 0.0) + ((role & ROLE_PART) == 0 ? 0.0
-                                                              : good                  ? -1.0
-                                                                                      : 1.0);
-        double grown = weight == 0.0 ? 0.0 : series_increase(in->store, id, from_ms, to_ms);
-        if (grown == 0.0) {
-            continue;
-        }
-        char key[sizeof(groups->key)];
-        group_key(series_labels(in->store, id), by, by_count, key, sizeof(key));
-        struct group *g = find_group(groups, &group_count, key);
-        sum += weight * grown;
-        if (g != NULL) {
-            g->bad += weight * grown;
-        }
-    }
     const struct group *top = NULL;
     for (size_t i = 0; i < group_count; i++) {
         if (groups[i].key[0] != '\0' && groups[i].bad > (top == NULL ? 0.0 : top->bad)) {
             top = &groups[i];
         }
     }
+    return top;
+}
+
+/* How a series' growth counts among the bad events of a rule: 1, -1 or 0. */
+static double bad_weight(const struct intake *in, uint32_t series, size_t rule)
+{
+    uint8_t role = in->roles[(size_t)series * in->rule_count + rule];
+    bool good = in->rules[rule].part_is_good;
+    double weight = good && (role & ROLE_TOTAL) != 0 ? 1.0 : 0.0;
+    if ((role & ROLE_PART) != 0) {
+        weight += good ? -1.0 : 1.0;
+    }
+    return weight;
+}
+
+double intake_breakdown(const struct intake *in, const struct intake_question *q, char *out,
+                        size_t size)
+{
+    out[0] = '\0';
+    if (q->by_count == 0) {
+        return 0.0;
+    }
+    AUTO_FREE struct group *groups = xcalloc(GROUPS_MAX, sizeof(*groups));
+    size_t group_count = 0;
+    double sum = 0.0;
+    for (uint32_t id = 0; series_select(in->store, NULL, &id); id++) {
+        double weight = bad_weight(in, id, q->rule);
+        double grown = weight == 0.0 ? 0.0 : series_increase(in->store, id, q->from_ms, q->to_ms);
+        if (grown == 0.0) {
+            continue;
+        }
+        char key[sizeof(groups->key)];
+        group_key(series_labels(in->store, id), q->by, q->by_count, key, sizeof(key));
+        struct group *g = find_group(groups, &group_count, key);
+        sum += weight * grown;
+        if (g != NULL) {
+            g->bad += weight * grown;
+        }
+    }
+    const struct group *top = top_group(groups, group_count);
     if (top == NULL || sum <= 0.0) {
         return 0.0;
     }

@@ -29,22 +29,37 @@ struct intake_step {
     double total;
 };
 
+struct intake_page {
+    const char *text;
+    size_t len;
+    bool openmetrics;
+};
+
+/* Who failed, among the bad events of one rule between two times? */
+struct intake_question {
+    size_t rule;
+    const char *const *by; /* label names */
+    size_t by_count;
+    int64_t from_ms;
+    int64_t to_ms;
+};
+
 struct intake;
 
 /* Takes the `count` rules with their selectors. Never NULL. */
 struct intake *intake_new(const struct intake_rule *rules, size_t count, int64_t span_ms);
 void intake_free(struct intake *in);
-/* Reads a page of wall_ms. Returns 1 when steps[0..count) hold what was counted since *ret_from_ms,
- * 0 when the page is only a baseline (steps say what was found), or -EINVAL with line and column;
- * then nothing of it counts. */
-int intake_page(struct intake *in, int64_t wall_ms, const char *page, size_t len, bool openmetrics,
+/* Reads a page of wall_ms. Returns 1 when `steps`, one per rule, hold what was counted since
+ * *ret_from_ms, 0 when the page is only a baseline (steps say what was found), or -EINVAL with line
+ * and column; then nothing of it counts. */
+int intake_read(struct intake *in, int64_t wall_ms, const struct intake_page *page,
                 struct intake_step *steps, int64_t *ret_from_ms, struct error *err);
 /* The process began a new life at start_ms (wall): counters of before do not continue. */
 void intake_new_life(struct intake *in, int64_t start_ms);
-/* Who failed: among the bad events of rule `rule` in from..to, the values of the labels `by` that
- * most of them have, as "route=/x code=503" in `out`. Returns their share, 0 with "" when none. */
-double intake_breakdown(const struct intake *in, size_t rule, const char *const *by,
-                        size_t by_count, int64_t from_ms, int64_t to_ms, char *out, size_t size);
+/* The values of the labels asked for that most of the bad events have, as "route=/x code=503" in
+ * `out`. Returns their share of all bad events, 0 with "" when there is none. */
+double intake_breakdown(const struct intake *in, const struct intake_question *q, char *out,
+                        size_t size);
 /* Wall time of the last page that was read in this life, 0 when none. */
 int64_t intake_last_ms(const struct intake *in);
 /* More series were selected than can be kept. */

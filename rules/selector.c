@@ -119,7 +119,10 @@ static char unescape(char c)
     static const char from[] = "abfnrtv\\'\"";
     static const char to[] = "\a\b\f\n\r\t\v\\'\"";
     const char *at = strchr(from, c);
-    return c != '\0' && at != NULL ? to[at - from] : '\0';
+    if (c == '\0' || at == NULL) {
+        return '\0';
+    }
+    return to[at - from];
 }
 
 /* A text in "", '' or ``; the caller frees it. NULL with err. */

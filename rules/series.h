@@ -56,7 +56,9 @@ bool series_next(struct series_iter *it, int64_t *ret_ms, double *ret);
 double series_increase(const struct series_store *store, uint32_t id, int64_t from_ms,
                        int64_t until_ms);
 
+/* Series held, and bytes they and the store take. */
 size_t series_count(const struct series_store *store);
+/* See series_count. */
 size_t series_memory_bytes(const struct series_store *store);
 
 #endif

@@ -44,17 +44,21 @@ struct steps_sum {
     double total;
 };
 
+/* Empty, with the windows that fit below look_back_ms, and look_back_ms itself. */
 void steps_init(struct steps *s, int64_t interval_ms, int64_t look_back_ms);
+/* Frees what steps_init took. */
 void steps_release(struct steps *s);
 /* Forgets all steps. */
 void steps_clear(struct steps *s);
 /* Adds a step. Steps that thereby leave the span are handed to `leaving` first (may be NULL). */
 void steps_push(struct steps *s, const struct step *step,
                 void (*leaving)(const struct step *old, void *arg), void *arg);
+/* The step of a sequence number between first and next. */
 struct step *steps_at(const struct steps *s, uint64_t sequence);
 /* The window `index` as of the newest step; false when there is no step, or when the window holds
  * the same steps as the one before it. */
 bool steps_window(const struct steps *s, size_t index, struct steps_sum *ret);
+/* Bytes of the ring. */
 size_t steps_memory_bytes(const struct steps *s);
 
 #endif

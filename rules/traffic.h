@@ -28,14 +28,22 @@ struct traffic_verdict {
 
 struct traffic;
 
+/* A test that knows nothing yet. `budget_per_ms` as in burst.h. Never NULL; freed by traffic_free.
+ */
 struct traffic *traffic_new(int64_t interval_ms, int64_t look_back_ms, double budget_per_ms);
+/* NULL is a no-op. */
 void traffic_free(struct traffic *t);
+/* All events of the time from..to (wall ms), to being later than all before. */
 void traffic_push(struct traffic *t, int64_t from_ms, int64_t to_ms, double total);
 /* What was pushed last is not continued; what was learned stays. */
 void traffic_break(struct traffic *t);
+/* The verdict as of the newest step. */
 void traffic_judge(const struct traffic *t, struct traffic_verdict *ret);
+/* Copies what was learned out or in, one entry per window. */
 size_t traffic_learned_get(const struct traffic *t, struct traffic_learned ret[STEPS_WINDOWS_MAX]);
+/* See traffic_learned_get. */
 void traffic_learned_set(struct traffic *t, const struct traffic_learned *from, size_t count);
+/* Bytes it holds, itself included. */
 size_t traffic_memory_bytes(const struct traffic *t);
 
 #endif

@@ -186,7 +186,8 @@ int watch_page(struct watch *w, int64_t wall_ms, const char *page, size_t len, b
                struct error *err)
 {
     int64_t from_ms = 0;
-    int rc = intake_page(w->intake, wall_ms, page, len, openmetrics, w->steps, &from_ms, err);
+    const struct intake_page read = {page, len, openmetrics};
+    int rc = intake_read(w->intake, wall_ms, &read, w->steps, &from_ms, err);
     if (rc < 0) {
         watch_miss(w, wall_ms);
         return rc;
@@ -334,11 +335,12 @@ static void complete(const struct watch *w, size_t index, struct watch_counts *c
     counts->worst_ratio = r->worst_ratio;
     if (r->def->kind == WATCH_SLO && r->verdict.known) {
         const struct schema_strings *by = &r->def->slo->by;
+        const struct intake_question who = {index, by->items, by->count, r->verdict.from_ms,
+                                            r->verdict.to_ms};
         counts->fires_at = burst_fires_at(r->burst, &r->verdict);
         counts->top_share =
             counts->bad > 0.0
-                ? intake_breakdown(w->intake, index, by->items, by->count, r->verdict.from_ms,
-                                   r->verdict.to_ms, counts->top_labels, sizeof(counts->top_labels))
+                ? intake_breakdown(w->intake, &who, counts->top_labels, sizeof(counts->top_labels))
                 : 0.0;
     }
     words_summary(r->def->kind, counts, summary, size);
