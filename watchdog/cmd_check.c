@@ -255,6 +255,20 @@ static int print_reference(void)
     return 0;
 }
 
+/* Prints how to call it: on stdout and with status 0 where that was asked for. */
+static int usage(int argc, char **argv)
+{
+    bool asked = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    (void)fputs(
+        "usage: incidentctl check FILE|-\n"
+        "       incidentctl check --reference\n\n"
+        "Tells every problem of a configuration; when there is none, what it means in words: when\n"
+        "each rule fires, what it captures, what never runs and why. --reference prints every\n"
+        "option as Markdown. Exit status: 0 valid, 1 not.\n",
+        asked ? stdout : stderr);
+    return asked ? 0 : 2;
+}
+
 int cmd_check(int argc, char **argv)
 {
     AUTO_BUF struct buf text = BUF_INIT(LIMIT_CONFIG_BYTES);
@@ -264,10 +278,7 @@ int cmd_check(int argc, char **argv)
         return print_reference();
     }
     if (argc != 2 || (argv[1][0] == '-' && argv[1][1] != '\0')) {
-        (void)fputs("usage: incidentctl check FILE|-\n"
-                    "       incidentctl check --reference\n",
-                    stderr);
-        return 2;
+        return usage(argc, argv);
     }
     bool standard_input = strcmp(argv[1], "-") == 0;
     int rc = standard_input ? fs_read_fd(STDIN_FILENO, &text, &err)

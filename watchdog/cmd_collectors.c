@@ -76,12 +76,21 @@ static void describe(const struct collector *kind, struct buf *out)
     schema_reference(&config_collector_table, out);
 }
 
+/* Prints how to call it: on stdout and with status 0 where that was asked for. */
+static int usage(int argc, char **argv)
+{
+    bool asked = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    (void)fputs("usage: incidentctl collectors [NAME]\n\n"
+                "Lists what can be collected; with NAME, the options of one kind.\n",
+                asked ? stdout : stderr);
+    return asked ? 0 : 2;
+}
+
 int cmd_collectors(int argc, char **argv)
 {
     AUTO_BUF struct buf out = BUF_INIT(LIMIT_RESPONSE_BYTES);
     if (argc > 2 || (argc == 2 && argv[1][0] == '-')) {
-        (void)fputs("usage: incidentctl collectors [NAME]\n", stderr);
-        return 2;
+        return usage(argc, argv);
     }
     if (argc == 1) {
         list_all(&out);

@@ -348,6 +348,20 @@ static int make(const char *url, struct buf *out, struct guess *g, struct error 
     return check_output(out, err);
 }
 
+/* Prints how to call it: on stdout and with status 0 where that was asked for. */
+static int usage(int argc, char **argv)
+{
+    bool asked = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    (void)fputs("usage: incidentctl init URL > incidentd.yaml\n\n"
+                "Fetches the metrics page at URL and prints a first configuration: the counter of "
+                "requests,\n"
+                "the label that tells failures, the process by its port, pprof where it answers. "
+                "Every guess\n"
+                "is marked GUESS and stands with its reason.\n",
+                asked ? stdout : stderr);
+    return asked ? 0 : 2;
+}
+
 int cmd_init(int argc, char **argv)
 {
     AUTO_BUF struct buf out = BUF_INIT(OUTPUT_BYTES);
@@ -355,8 +369,7 @@ int cmd_init(int argc, char **argv)
     struct error err = ERROR_INIT;
     char text[1024];
     if (argc != 2 || argv[1][0] == '-') {
-        (void)fputs("usage: incidentctl init URL > incidentd.yaml\n", stderr);
-        return 2;
+        return usage(argc, argv);
     }
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         (void)fputs("incidentctl init: cannot start libcurl\n", stderr);
