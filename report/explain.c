@@ -58,7 +58,7 @@ static void headline(const struct heap_growth *g, bool growth, double seconds, s
     (void)heap_growth_bytes_text(bytes, true, grown, sizeof(grown));
     (void)buf_addf(out, "heap: %s", bytes == 0 ? "no growth" : grown);
     if (seconds > 0) {
-        (void)buf_addf(out, " in %.1f s", seconds);
+        (void)buf_addf(out, seconds < 1 ? " in %.2f s" : " in %.1f s", seconds);
     }
     if (bytes > 0) {
         add_blame(&g->blame, out);

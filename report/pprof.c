@@ -123,11 +123,15 @@ static int u64s_add(struct u64s *list, uint64_t value)
 static int source_init(struct source *s, const unsigned char *bytes, size_t len)
 {
     *s = (struct source){.at = bytes, .left = len};
+    if (len > PPROF_INFLATED_BYTES) {
+        s->ended = true;
+        return -EMSGSIZE;
+    }
     s->deflated = len >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
     if (!s->deflated) {
         s->total = len;
         s->ended = true;
-        return len > PPROF_INFLATED_BYTES ? -EMSGSIZE : 0;
+        return 0;
     }
     s->z.next_in = bytes;
     s->z.avail_in = (uInt)len;
@@ -500,10 +504,9 @@ int pprof_parse(const void *bytes, size_t len, struct pprof **ret, struct error 
     struct source *s = malloc(sizeof(*s));
     unsigned char *scratch = malloc(PPROF_MESSAGE_BYTES);
     struct pprof *p = calloc(1, sizeof(*p));
-    int rc = s == NULL || scratch == NULL || p == NULL || len > PPROF_INFLATED_BYTES
-                 ? error_set(err, -ENOMEM, "no memory to read the profile")
-                 : 0;
-    if (rc < 0) {
+    int rc = -ENOMEM;
+    if (s == NULL || scratch == NULL || p == NULL) {
+        (void)error_set(err, rc, "no memory to read the profile");
         goto out;
     }
     rc = source_init(s, bytes, len);

@@ -16,8 +16,6 @@
 #include <math.h>
 #include <strings.h>
 
-#define DEFAULT_SERVER "http://127.0.0.1:9911"
-
 static int add_token(struct client *c, const char *file, struct error *err)
 {
     AUTO_BUF struct buf token = BUF_INIT(4096);
@@ -37,7 +35,7 @@ int client_open(const struct verb_common *common, struct client *ret, struct err
     const char *server = common->server != NULL ? common->server : getenv("INCIDENTD_SERVER");
     const char *file =
         common->token_file != NULL ? common->token_file : getenv("INCIDENTD_TOKEN_FILE");
-    server = server == NULL || server[0] == '\0' ? DEFAULT_SERVER : server;
+    server = server == NULL || server[0] == '\0' ? CLIENT_SERVER : server;
     (void)snprintf(ret->server, sizeof(ret->server), "%s%.480s",
                    strstr(server, "://") == NULL ? "http://" : "", server);
     for (size_t n = strlen(ret->server); n > 0 && ret->server[n - 1] == '/'; n--) {

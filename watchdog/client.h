@@ -12,6 +12,9 @@
 
 #include <cJSON.h>
 
+/* Where the daemon listens by default. */
+#define CLIENT_SERVER "http://127.0.0.1:9911"
+
 struct client {
     void *curl;       /* CURL *; owned */
     void *headers;    /* struct curl_slist *; owned */

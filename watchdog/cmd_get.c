@@ -31,13 +31,13 @@ struct get {
 static int digest_of(int fd, char *hex, struct error *err)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
-    AUTO_FREE char *chunk = malloc(1 << 18);
+    char chunk[65536];
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = chunk != NULL && ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
+    bool ok = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
               lseek(fd, 0, SEEK_SET) == 0;
     ssize_t n = 1;
     while (ok && n > 0) {
-        n = read(fd, chunk, 1 << 18);
+        n = read(fd, chunk, sizeof(chunk));
         ok = n >= 0 && EVP_DigestUpdate(ctx, chunk, (size_t)n) == 1;
     }
     ok = ok && EVP_DigestFinal_ex(ctx, digest, NULL) == 1;

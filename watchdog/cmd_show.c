@@ -125,8 +125,10 @@ static void put_growth(const struct show *s)
         if (shown++ == GROWTH_ROWS || client_number(row, field) <= 0) {
             break;
         }
-        (void)printf("  %s%11s  ", diff ? "+" : " ",
-                     client_size((int64_t)client_number(row, field), size, sizeof(size)));
+        char grown[40];
+        (void)snprintf(grown, sizeof(grown), "%s%s", diff ? "+" : "",
+                       client_size((int64_t)client_number(row, field), size, sizeof(size)));
+        (void)printf("  %11s  ", grown);
         put(client_text(row, "function"));
         (void)puts("");
     }
@@ -185,10 +187,12 @@ static void put_commands(const struct show *s, const char *id)
          "go tool pprof -top artifacts/pprof/goroutine.pb.gz"},
         {"artifacts/pprof/trace.out", "", "go tool trace artifacts/pprof/trace.out"},
         {"artifacts/perf/perf.data", "", "perf report -i artifacts/perf/perf.data"},
-        {"artifacts/strace/summary.txt", "", "less artifacts/strace/summary.txt"},
+        {"artifacts/strace/strace.summary.txt", "", "less artifacts/strace/strace.summary.txt"},
     };
-    (void)printf("\nopen it:\n  incidentctl get %s\n  tar --zstd -xf %s.tar.zst && cd %s\n", id, id,
-                 id);
+    bool local = strcmp(s->client->server, CLIENT_SERVER) == 0;
+    (void)printf("\nopen it:\n  incidentctl get %s%s%s\n", id, local ? "" : " --server ",
+                 local ? "" : s->client->server);
+    (void)printf("  tar --zstd -xf %s.tar.zst && cd %s\n", id, id);
     for (size_t i = 0; i < ARRAY_LEN(openers); i++) {
         if (has(s, openers[i].path) && (openers[i].also[0] == '\0' || has(s, openers[i].also))) {
             (void)printf("  %s\n", openers[i].command);

@@ -223,8 +223,7 @@ static int pack_members(struct archive *a, int dir_fd, const char *id, struct bu
         return rc;
     }
     seal_meta_read(dir_fd, &meta);
-    char *chunk = malloc(CHUNK_BYTES);
-    rc = chunk == NULL ? error_set(err, -ENOMEM, "no memory to pack") : 0;
+    char *chunk = xcalloc(1, CHUNK_BYTES);
     int64_t newest_s = 0;
     for (size_t i = 0; i < files.count && rc == 0; i++) {
         struct seal_file *f = &files.items[i];
@@ -244,33 +243,49 @@ static int pack_members(struct archive *a, int dir_fd, const char *id, struct bu
     return rc;
 }
 
+static int start(struct archive *a, struct sink *s, struct error *err)
+{
+    if (a == NULL || archive_write_set_format_pax_restricted(a) != ARCHIVE_OK ||
+        archive_write_set_bytes_per_block(a, 0) != ARCHIVE_OK ||
+        archive_write_open2(a, s, NULL, on_write, NULL, NULL) != ARCHIVE_OK) {
+        return error_set(err, -ENOMEM, "cannot start the archive");
+    }
+    return 0;
+}
+
+/* The tar's end, the frame's end, the digest. */
+static int finish(struct archive *a, struct sink *s, struct pack_result *ret, struct error *err)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    if (archive_write_close(a) != ARCHIVE_OK) {
+        return error_set(err, -EIO, "%s", archive_error_string(a));
+    }
+    int rc = sink_feed(s, NULL, 0, ZSTD_e_end);
+    if (rc == 0 && EVP_DigestFinal_ex(s->digest, digest, NULL) != 1) {
+        rc = error_set(err, -EIO, "SHA-256 failed");
+    }
+    if (rc == 0) {
+        hex(digest, ret->sha256);
+        ret->size = s->size;
+    }
+    return rc;
+}
+
 int pack_bundle(int dir_fd, const char *id, int out_fd, struct buf *manifest,
                 struct pack_result *ret, struct error *err)
 {
     struct sink *s = xcalloc(1, sizeof(*s));
     struct archive *a = archive_write_new();
+    struct error output = ERROR_INIT; /* the sink's: the cause where both failed */
     struct error why = ERROR_INIT;
-    int rc = sink_init(s, out_fd, &why);
-    if (rc == 0 && (a == NULL || archive_write_set_format_pax_restricted(a) != ARCHIVE_OK ||
-                    archive_write_set_bytes_per_block(a, 0) != ARCHIVE_OK ||
-                    archive_write_open2(a, s, NULL, on_write, NULL, NULL) != ARCHIVE_OK)) {
-        rc = error_set(&why, -ENOMEM, "cannot start the archive");
-    }
+    int rc = sink_init(s, out_fd, &output);
+    rc = rc < 0 ? rc : start(a, s, &why);
     rc = rc < 0 ? rc : pack_members(a, dir_fd, id, manifest, &why);
-    if (rc == 0 && archive_write_close(a) != ARCHIVE_OK) {
-        rc = s->code < 0 ? s->code : error_set(&why, -EIO, "%s", archive_error_string(a));
-    }
-    rc = rc < 0 ? rc : sink_feed(s, NULL, 0, ZSTD_e_end);
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    if (rc == 0 && EVP_DigestFinal_ex(s->digest, digest, NULL) == 1) {
-        hex(digest, ret->sha256);
-        ret->size = s->size;
-    }
+    rc = rc < 0 ? rc : finish(a, s, ret, &why);
     if (rc < 0) {
-        /* The first failure of the sink is the cause; libarchive only knows that a write failed. */
-        rc = s->code < 0 ? s->code : rc;
-        rc = error_set(err, rc, "cannot pack: %s",
-                       why.message[0] != '\0' ? why.message : archive_error_string(a));
+        const char *text = output.message[0] != '\0' ? output.message : why.message;
+        rc = error_set(err, s->code < 0 ? s->code : rc, "cannot pack: %s",
+                       text[0] != '\0' ? text : "writing the archive failed");
     }
     (void)archive_write_free(a);
     sink_release(s);
