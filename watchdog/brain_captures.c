@@ -219,12 +219,17 @@ void brain_captures_measure(struct brain *b)
 enum retention_verdict brain_captures_retain(struct brain *b, int64_t need_bytes)
 {
     const struct config_store *s = &b->generation->config.store;
-    const struct retention_policy policy = {.max_bytes = s->max_bytes,
-                                            .max_count = s->max_count,
-                                            .max_age_ms = s->max_age_ms,
-                                            .min_free = s->min_free};
     size_t count = b->store.index.count;
     struct retention_item *items = xcalloc(count + 1, sizeof(*items));
+    const struct retention_question question = {.items = items,
+                                                .count = count,
+                                                .policy = {.max_bytes = s->max_bytes,
+                                                           .max_count = s->max_count,
+                                                           .max_age_ms = s->max_age_ms,
+                                                           .min_free = s->min_free},
+                                                .disk = b->disk,
+                                                .need_bytes = need_bytes,
+                                                .now_ms = clock_wall_ms()};
     size_t *victims = xcalloc(count + 1, sizeof(*victims));
     for (size_t i = 0; i < count; i++) {
         const struct store_entry *e = &b->store.index.entries[i];
@@ -235,8 +240,7 @@ enum retention_verdict brain_captures_retain(struct brain *b, int64_t need_bytes
                                            .open = in != NULL && in->open};
     }
     enum retention_verdict verdict = RETENTION_FITS;
-    size_t gone = retention_choose(items, count, &policy, &b->disk, need_bytes, clock_wall_ms(),
-                                   victims, &verdict);
+    size_t gone = retention_choose(&question, victims, &verdict);
     char(*ids)[LIMIT_ID_BYTES + 1] = xcalloc(gone + 1, sizeof(*ids));
     for (size_t i = 0; i < gone; i++) {
         memcpy(ids[i], b->store.index.entries[victims[i]].id, sizeof(ids[i]));

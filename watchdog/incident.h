@@ -96,7 +96,9 @@ struct incident_decision {
     char why[128]; /* why not, when it was held back */
 };
 
+/* Empty, with these limits. */
 void incident_init(struct incidents *all, const struct incident_limits *limits);
+/* Frees everything but the limits; `all` may be used again. */
 void incident_release(struct incidents *all);
 
 /* Takes one change of a rule's state. */
@@ -113,6 +115,7 @@ void incident_suppress(struct incidents *all, const char *incident, const char *
 bool incident_tick(struct incidents *all, int64_t (*quiet_ms)(const struct incident *in, void *arg),
                    void *arg, int64_t wall_ms);
 
+/* The incident `id`, or NULL; valid until the next change. */
 const struct incident *incident_find(const struct incidents *all, const char *id);
 /* The open incident of the rule on the target, or NULL. */
 const struct incident *incident_open_of(const struct incidents *all, const char *target,

@@ -10,35 +10,33 @@ struct usage {
     double keep_free; /* bytes of the disk to leave alone */
 };
 
-static bool too_much(const struct usage *u, const struct retention_policy *p,
-                     const struct retention_disk *disk, int64_t need_bytes)
+static bool too_much(const struct usage *u, const struct retention_question *q)
 {
-    int64_t more = need_bytes > 0 ? 1 : 0;
+    const struct retention_policy *p = &q->policy;
+    int64_t more = q->need_bytes > 0 ? 1 : 0;
     if (p->max_count > 0 && u->count + more > p->max_count) {
         return true;
     }
-    if (p->max_bytes > 0 && u->bytes + need_bytes > p->max_bytes) {
+    if (p->max_bytes > 0 && u->bytes + q->need_bytes > p->max_bytes) {
         return true;
     }
-    return disk->total_bytes > 0 && (double)(u->free_bytes - need_bytes) < u->keep_free;
+    return q->disk.total_bytes > 0 && (double)(u->free_bytes - q->need_bytes) < u->keep_free;
 }
 
 /* What of the disk must stay free: min_free, where all that may go would bring it about. Where
  * somebody else has filled the disk, emptying the store would cost evidence and cure nothing: then
  * just enough for a capture that is coming. */
-static double floor_of(const struct retention_item *items, size_t count,
-                       const struct retention_policy *p, const struct retention_disk *disk,
-                       int64_t need_bytes)
+static double floor_of(const struct retention_question *q)
 {
-    double wanted = p->min_free * (double)disk->total_bytes;
-    double reachable = (double)(disk->free_bytes - need_bytes);
-    for (size_t i = 0; i < count; i++) {
-        reachable += items[i].pinned || items[i].open ? 0 : (double)items[i].size_bytes;
+    double wanted = q->policy.min_free * (double)q->disk.total_bytes;
+    double reachable = (double)(q->disk.free_bytes - q->need_bytes);
+    for (size_t i = 0; i < q->count; i++) {
+        reachable += q->items[i].pinned || q->items[i].open ? 0 : (double)q->items[i].size_bytes;
     }
     if (reachable >= wanted) {
         return wanted;
     }
-    return need_bytes > 0 ? RETENTION_RESERVE_BYTES : 0;
+    return q->need_bytes > 0 ? RETENTION_RESERVE_BYTES : 0;
 }
 
 /* The oldest item that may go and is not gone yet, or `count`. */
@@ -58,39 +56,44 @@ static size_t oldest(const struct retention_item *items, size_t count, const siz
     return best;
 }
 
-size_t retention_choose(const struct retention_item *items, size_t count,
-                        const struct retention_policy *policy, const struct retention_disk *disk,
-                        int64_t need_bytes, int64_t now_ms, size_t *ret_victims,
+static enum retention_verdict verdict_of(const struct retention_question *q, int64_t free_bytes)
+{
+    int64_t left = free_bytes - q->need_bytes;
+    if (q->disk.total_bytes == 0) {
+        return RETENTION_FITS;
+    }
+    if (left < RETENTION_RESERVE_BYTES) {
+        return RETENTION_LACKS;
+    }
+    return (double)left < q->policy.min_free * (double)q->disk.total_bytes ? RETENTION_TIGHT
+                                                                           : RETENTION_FITS;
+}
+
+size_t retention_choose(const struct retention_question *q, size_t *ret_victims,
                         enum retention_verdict *ret_verdict)
 {
-    struct usage u = {.count = (int64_t)count, .free_bytes = disk->free_bytes};
-    for (size_t i = 0; i < count; i++) {
-        u.bytes += items[i].size_bytes;
+    struct usage u = {.count = (int64_t)q->count, .free_bytes = q->disk.free_bytes};
+    for (size_t i = 0; i < q->count; i++) {
+        u.bytes += q->items[i].size_bytes;
     }
-    u.keep_free = floor_of(items, count, policy, disk, need_bytes);
+    u.keep_free = floor_of(q);
     size_t gone = 0;
     for (;;) {
-        size_t i = oldest(items, count, ret_victims, gone);
-        if (i == count) {
+        size_t i = oldest(q->items, q->count, ret_victims, gone);
+        if (i == q->count) {
             break;
         }
-        bool old = policy->max_age_ms > 0 && now_ms - items[i].trigger_ms > policy->max_age_ms;
-        if (!old && !too_much(&u, policy, disk, need_bytes)) {
+        int64_t age_ms = q->now_ms - q->items[i].trigger_ms;
+        bool old = q->policy.max_age_ms > 0 && age_ms > q->policy.max_age_ms;
+        if (!old && !too_much(&u, q)) {
             break;
         }
         ret_victims[gone++] = i;
-        u.bytes -= items[i].size_bytes;
-        u.free_bytes += items[i].size_bytes;
+        u.bytes -= q->items[i].size_bytes;
+        u.free_bytes += q->items[i].size_bytes;
         u.count--;
     }
-    int64_t left = u.free_bytes - need_bytes;
-    *ret_verdict = RETENTION_FITS;
-    if (disk->total_bytes > 0 && left < RETENTION_RESERVE_BYTES) {
-        *ret_verdict = RETENTION_LACKS;
-    } else if (disk->total_bytes > 0 &&
-               (double)left < policy->min_free * (double)disk->total_bytes) {
-        *ret_verdict = RETENTION_TIGHT;
-    }
+    *ret_verdict = verdict_of(q, u.free_bytes);
     return gone;
 }
 

@@ -40,12 +40,19 @@ enum retention_verdict {
 
 enum { RETENTION_RESERVE_BYTES = 64 << 20 }; /* never used up: journal, state, somebody's log */
 
-/* Chooses what to delete so that one more bundle of `need_bytes` (0: none is coming) fits. Writes
- * indices into ret_victims (room for `count`), in the order to delete, and returns how many. What
- * the disk looks like afterwards goes to *ret_verdict. */
-size_t retention_choose(const struct retention_item *items, size_t count,
-                        const struct retention_policy *policy, const struct retention_disk *disk,
-                        int64_t need_bytes, int64_t now_ms, size_t *ret_victims,
+struct retention_question {
+    const struct retention_item *items;
+    size_t count;
+    struct retention_policy policy;
+    struct retention_disk disk;
+    int64_t need_bytes; /* of the capture that is coming; 0: none is */
+    int64_t now_ms;     /* wall */
+};
+
+/* Chooses what to delete so that what is coming fits. Writes indices into ret_victims (room for
+ * `count`), in the order to delete, and returns how many. What the disk looks like afterwards goes
+ * to *ret_verdict. */
+size_t retention_choose(const struct retention_question *q, size_t *ret_victims,
                         enum retention_verdict *ret_verdict);
 
 /* Bytes the next capture will need at its peak (staging and bundle), from the `raw` and `packed`

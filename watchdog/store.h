@@ -60,6 +60,7 @@ void store_index_release(struct store_index *index);
  */
 void store_adopt(struct store *s, struct store_index *scanned);
 
+/* The listed bundle `id`, or NULL; valid until the next change. */
 const struct store_entry *store_find(const struct store *s, const char *id);
 /* Adds or replaces. */
 void store_put(struct store *s, const struct store_entry *entry);

@@ -12,6 +12,19 @@
 
 static const struct retention_disk roomy = {.total_bytes = 100000 * MIB, .free_bytes = 90000 * MIB};
 
+static size_t choose(const struct retention_item *items, const struct retention_policy *policy,
+                     const struct retention_disk *disk, int64_t need_bytes, int64_t now_ms,
+                     size_t *victims, enum retention_verdict *verdict)
+{
+    const struct retention_question q = {.items = items,
+                                         .count = 3,
+                                         .policy = *policy,
+                                         .disk = *disk,
+                                         .need_bytes = need_bytes,
+                                         .now_ms = now_ms};
+    return retention_choose(&q, victims, verdict);
+}
+
 /* Newest first, as the store lists them. */
 static const struct retention_item three[] = {
     {.trigger_ms = 3000, .size_bytes = 10 * MIB},
@@ -25,7 +38,7 @@ static void the_oldest_goes_first(void **state)
     const struct retention_policy policy = {.max_count = 2};
     size_t victims[3];
     enum retention_verdict verdict;
-    size_t n = retention_choose(three, 3, &policy, &roomy, MIB, 5000, victims, &verdict);
+    size_t n = choose(three, &policy, &roomy, MIB, 5000, victims, &verdict);
     assert_int_equal(n, 2);
     assert_int_equal(victims[0], 2);
     assert_int_equal(victims[1], 1);
@@ -39,8 +52,7 @@ static void nothing_goes_when_all_fits(void **state)
         .max_count = 4, .max_bytes = 100 * MIB, .max_age_ms = 10000, .min_free = 0.2};
     size_t victims[3];
     enum retention_verdict verdict;
-    assert_int_equal(retention_choose(three, 3, &policy, &roomy, 10 * MIB, 5000, victims, &verdict),
-                     0);
+    assert_int_equal(choose(three, &policy, &roomy, 10 * MIB, 5000, victims, &verdict), 0);
 }
 
 static void pinned_and_open_stay(void **state)
@@ -53,7 +65,7 @@ static void pinned_and_open_stay(void **state)
     const struct retention_policy policy = {.max_count = 1, .max_age_ms = 1};
     size_t victims[3];
     enum retention_verdict verdict;
-    size_t n = retention_choose(items, 3, &policy, &roomy, 0, 100000, victims, &verdict);
+    size_t n = choose(items, &policy, &roomy, 0, 100000, victims, &verdict);
     assert_int_equal(n, 1);
     assert_int_equal(victims[0], 0);
 }
@@ -64,7 +76,7 @@ static void bytes_make_room_for_what_comes(void **state)
     const struct retention_policy policy = {.max_bytes = 35 * MIB};
     size_t victims[3];
     enum retention_verdict verdict;
-    size_t n = retention_choose(three, 3, &policy, &roomy, 10 * MIB, 5000, victims, &verdict);
+    size_t n = choose(three, &policy, &roomy, 10 * MIB, 5000, victims, &verdict);
     assert_int_equal(n, 1);
     assert_int_equal(victims[0], 2);
 }
@@ -75,7 +87,7 @@ static void age_is_a_reason_by_itself(void **state)
     const struct retention_policy policy = {.max_age_ms = 3500};
     size_t victims[3];
     enum retention_verdict verdict;
-    size_t n = retention_choose(three, 3, &policy, &roomy, 0, 5000, victims, &verdict);
+    size_t n = choose(three, &policy, &roomy, 0, 5000, victims, &verdict);
     assert_int_equal(n, 1);
     assert_int_equal(victims[0], 2);
 }
@@ -87,7 +99,7 @@ static void a_full_disk_takes_all_and_says_so(void **state)
     const struct retention_disk full = {.total_bytes = 1000 * MIB, .free_bytes = 20 * MIB};
     size_t victims[3];
     enum retention_verdict verdict;
-    size_t n = retention_choose(three, 3, &policy, &full, 64 * MIB, 5000, victims, &verdict);
+    size_t n = choose(three, &policy, &full, 64 * MIB, 5000, victims, &verdict);
     assert_int_equal(n, 3);
     assert_int_equal(victims[0], 2);
     assert_int_equal(victims[2], 0);
@@ -101,8 +113,7 @@ static void below_min_free_is_tight_not_lacking(void **state)
     const struct retention_disk tight = {.total_bytes = 100000 * MIB, .free_bytes = 10000 * MIB};
     size_t victims[3];
     enum retention_verdict verdict;
-    assert_int_equal(retention_choose(three, 3, &policy, &tight, 64 * MIB, 5000, victims, &verdict),
-                     0);
+    assert_int_equal(choose(three, &policy, &tight, 64 * MIB, 5000, victims, &verdict), 0);
     assert_int_equal(verdict, RETENTION_TIGHT);
 }
 
@@ -113,7 +124,7 @@ static void a_disk_filled_by_others_costs_no_evidence(void **state)
     const struct retention_disk full = {.total_bytes = 1000 * MIB, .free_bytes = 10 * MIB};
     size_t victims[3];
     enum retention_verdict verdict;
-    assert_int_equal(retention_choose(three, 3, &policy, &full, 0, 5000, victims, &verdict), 0);
+    assert_int_equal(choose(three, &policy, &full, 0, 5000, victims, &verdict), 0);
 }
 
 static void a_disk_we_can_relieve_is_relieved(void **state)
@@ -123,7 +134,7 @@ static void a_disk_we_can_relieve_is_relieved(void **state)
     const struct retention_disk low = {.total_bytes = 1000 * MIB, .free_bytes = 195 * MIB};
     size_t victims[3];
     enum retention_verdict verdict;
-    assert_int_equal(retention_choose(three, 3, &policy, &low, 0, 5000, victims, &verdict), 1);
+    assert_int_equal(choose(three, &policy, &low, 0, 5000, victims, &verdict), 1);
     assert_int_equal(victims[0], 2);
     assert_int_equal(verdict, RETENTION_FITS);
 }
