@@ -66,17 +66,18 @@ def name_of(pid):
     return ""
 
 
-def ours(place):
-    """Processes that run one of our programs, or hold the folder `place` as their working directory or in their
-    arguments: what a dead daemon must not leave."""
+def ours(place, session):
+    """Living processes of the daemon's session, or with a working directory in `place`: what a dead daemon must not
+    leave. Every program of ours stays in the session that incidentd was started in."""
     found = {}
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or int(entry) == os.getpid():
             continue
         with contextlib.suppress(OSError):
-            state = pathlib.Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()[0]
-            cwd = os.readlink(f"/proc/{entry}/cwd")
-            if state not in "ZX" and str(place) in cwd:
+            fields = pathlib.Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()
+            if fields[0] in "ZX":
+                continue
+            if int(fields[3]) == session or os.readlink(f"/proc/{entry}/cwd").startswith(f"{place}/"):
                 found[int(entry)] = name_of(entry)
     return found
 
@@ -214,8 +215,17 @@ class Daemon:
                 self.kill()
             self.assert_nothing_left()
 
-    def assert_nothing_left(self):
-        wait_for(lambda: not ours(self.place), f"no process left in {self.place}: {ours(self.place)}", 5)
+    def assert_nothing_left(self, timeout=5):
+        left = {}
+
+        def gone():
+            left.clear()
+            left.update(ours(self.place, self.process.pid))
+            return not left
+        try:
+            wait_for(gone, "the end of every process", timeout)
+        except TimedOut as e:
+            raise TimedOut(f"{e}; left are {left}\n{self.text()[-3000:]}") from None
 
 
 class Faulty:
