@@ -103,6 +103,11 @@ static void put_counts(const struct show *s)
     }
     (void)printf("  trigger %s, onset %s\n", client_text(s->capture, "trigger"),
                  client_text(s->capture, "onset"));
+    if (client_number(s->incident, "suppressed") > 0) {
+        (void)printf("  %.0f more captures held back: ", client_number(s->incident, "suppressed"));
+        put(client_text(s->incident, "suppressed_why"));
+        (void)puts("");
+    }
 }
 
 static void put_growth(const struct show *s)
