@@ -71,7 +71,8 @@ static void probe(const struct collector_target *target, const struct collector_
 {
     (void)config;
     char state = target->pid > 0 ? state_of(target->pid) : '\0';
-    ret->available = state != '\0' && state != 'T' && state != 't' && state != 'Z';
+    /* 't', stopped by a tracer, is for the check of TracerPid, which names the tracer. */
+    ret->available = state != '\0' && state != 'T' && state != 'Z';
     if (state == '\0' || state == 'Z') {
         (void)snprintf(ret->reason, sizeof(ret->reason), "there is no process to trace");
     } else if (!ret->available) {
