@@ -24,6 +24,7 @@ struct collect_file_set {
     unsigned dropped; /* entries that are no regular file or have an unsafe name, or are too many */
 };
 
+/* Frees the names; the set is empty afterwards. */
 void collect_file_set_release(struct collect_file_set *s);
 /* Remembers `name`; false when it was there already or the set is full. */
 bool collect_file_set_add(struct collect_file_set *s, const char *name);
