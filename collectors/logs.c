@@ -81,7 +81,11 @@ static const char *output_name(struct collector_plan *plan, const char *folder, 
          p++) {
         bool plain = isalnum((unsigned char)*p) != 0 || strchr("._-", *p) != NULL;
         bool leads = len == 0 && (*p == '.' || *p == '-');
-        name[len] = plain && !leads ? *p : '_';
+        char kept = '_';
+        if (plain && !leads) {
+            kept = *p;
+        }
+        name[len] = kept;
         len++;
     }
     return plan->count <= 1

@@ -63,14 +63,20 @@ static char state_of(pid_t pid)
     }
     text[n] = '\0';
     const char *end = strrchr(text, ')');
-    return end != NULL && end[1] == ' ' ? end[2] : '\0';
+    if (end == NULL || end[1] != ' ') {
+        return '\0';
+    }
+    return end[2];
 }
 
 static void probe(const struct collector_target *target, const struct collector_config *config,
                   struct collector_probe *ret)
 {
     (void)config;
-    char state = target->pid > 0 ? state_of(target->pid) : '\0';
+    char state = '\0';
+    if (target->pid > 0) {
+        state = state_of(target->pid);
+    }
     /* 't', stopped by a tracer, is for the check of TracerPid, which names the tracer. */
     ret->available = state != '\0' && state != 'T' && state != 'Z';
     if (state == '\0' || state == 'Z') {
@@ -125,7 +131,7 @@ static int plan_trace(const struct collector_target *target, const struct collec
 static void check(const struct collector_config *config, struct schema_doc *doc)
 {
     const struct strace_options *o = config->options;
-    int64_t needs_ms = o->duration_ms + o->trace_ms + 2 * DETACH_MS;
+    int64_t needs_ms = o->duration_ms + o->trace_ms + DETACH_MS + DETACH_MS;
     int64_t deadline_ms =
         config->deadline_ms > 0 ? config->deadline_ms : collector_strace.deadline_ms;
     if (deadline_ms < needs_ms) {

@@ -68,32 +68,38 @@ void collect_copy_list(const struct collector_step *step, struct buf *out)
     }
 }
 
+/* The six numbers a line begins with; *ret_rest is what follows them. */
+static bool parse_answer(const char *line, long long ret[6], const char **ret_rest)
+{
+    for (size_t i = 0; i < 6; i++) {
+        char *end = NULL;
+        ret[i] = strtoll(line, &end, 10);
+        if (end == line || *end != ' ') {
+            return false;
+        }
+        line = end + 1;
+    }
+    *ret_rest = line;
+    return true;
+}
+
 void collect_copy_answers(const char *text, struct collect_copy_result *results, size_t count)
 {
-    for (const char *line = text; line != NULL && *line != '\0';) {
-        size_t index = 0;
-        int truncated = 0;
-        long long bytes = 0;
-        long long started = 0;
-        long long ended = 0;
-        int code = 0;
-        int note = 0;
-        const char *feed = strchr(line, '\n');
-        int got = sscanf(line, "%zu %d %d %lld %lld %lld %n", &index, &code, &truncated, &bytes,
-                         &started, &ended, &note);
-        if (feed != NULL && got == 6 && index < count) {
-            struct collect_copy_result *r = &results[index];
-            *r = (struct collect_copy_result){.done = true,
-                                              .code = code,
-                                              .truncated = truncated != 0,
-                                              .bytes = bytes,
-                                              .started_ms = started,
-                                              .ended_ms = ended};
-            const char *rest = line + note;
-            (void)snprintf(r->note, sizeof(r->note), "%.*s", rest < feed ? (int)(feed - rest) : 0,
-                           rest);
+    const char *feed = NULL;
+    for (const char *line = text; (feed = strchr(line, '\n')) != NULL; line = feed + 1) {
+        long long n[6];
+        const char *rest = NULL;
+        if (!parse_answer(line, n, &rest) || rest > feed || n[0] < 0 || (size_t)n[0] >= count) {
+            continue;
         }
-        line = feed == NULL ? NULL : feed + 1;
+        struct collect_copy_result *r = &results[n[0]];
+        *r = (struct collect_copy_result){.done = true,
+                                          .code = (int)n[1],
+                                          .truncated = n[2] != 0,
+                                          .bytes = n[3],
+                                          .started_ms = n[4],
+                                          .ended_ms = n[5]};
+        (void)snprintf(r->note, sizeof(r->note), "%.*s", (int)(feed - rest), rest);
     }
 }
 

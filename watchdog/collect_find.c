@@ -62,7 +62,9 @@ static bool matches_cmdline(const struct search *s, pid_t pid)
     AUTO_BUF struct buf text = BUF_INIT(CMDLINE_BYTES);
     read_small(pid, "cmdline", &text);
     for (size_t i = 0; i + 1 < text.len; i++) {
-        text.data[i] = text.data[i] == '\0' ? ' ' : text.data[i];
+        if (text.data[i] == '\0') {
+            text.data[i] = ' ';
+        }
     }
     return strstr(buf_text(&text), s->by->cmdline) != NULL;
 }
@@ -121,23 +123,33 @@ static bool holds_socket(struct search *s, pid_t pid)
     return false;
 }
 
-/* Collects the sockets that listen on the port from one table of /proc/net. */
+/* The `index`th blank-separated field of a line, "" past its end. */
+static const char *field(const char *line, unsigned index)
+{
+    line += strspn(line, " ");
+    for (; index > 0; index--) {
+        line += strcspn(line, " \n");
+        line += strspn(line, " ");
+    }
+    return line;
+}
+
+/* Collects the sockets that listen on the port from one table of /proc/net. Its fields: number,
+ * local address:port, remote one, state (0A: listening), queues, timers, retransmits, uid,
+ * timeouts, inode. */
 static void read_table(struct search *s, const char *path)
 {
+    enum { LOCAL = 1, STATE = 3, INODE = 9, LISTENING = 0x0A };
     AUTO_BUF struct buf text = BUF_INIT(TABLE_BYTES);
     (void)fs_read_at(AT_FDCWD, path, &text, NULL);
-    for (const char *line = buf_text(&text); line != NULL && *line != '\0';) {
-        unsigned port = 0;
-        unsigned state = 0;
-        unsigned long inode = 0;
-        int got = sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*s %*s %lu", &port,
-                         &state, &inode);
-        if (got == 3 && state == 0x0A && port == (unsigned)s->by->port &&
-            s->inode_count < INODES_MAX) {
-            s->inodes[s->inode_count++] = inode;
+    const char *line = strchr(buf_text(&text), '\n'); /* after the heading */
+    for (; line != NULL && line[1] != '\0'; line = strchr(line + 1, '\n')) {
+        const char *local = field(line + 1, LOCAL);
+        const char *port = local + strcspn(local, ":\n");
+        if (*port == ':' && strtol(port + 1, NULL, 16) == s->by->port &&
+            strtol(field(line + 1, STATE), NULL, 16) == LISTENING && s->inode_count < INODES_MAX) {
+            s->inodes[s->inode_count++] = strtoul(field(line + 1, INODE), NULL, 10);
         }
-        const char *feed = strchr(line, '\n');
-        line = feed == NULL ? NULL : feed + 1;
     }
 }
 

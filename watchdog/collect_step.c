@@ -151,7 +151,11 @@ static void tidy(const struct buf *from, char *out, size_t size)
         if (blank && (len == 0 || out[len - 1] == ' ')) {
             continue;
         }
-        out[len++] = blank ? ' ' : *p;
+        out[len] = ' ';
+        if (!blank) {
+            out[len] = *p;
+        }
+        len++;
     }
     while (len > 0 && out[len - 1] == ' ') {
         len--;

@@ -65,7 +65,9 @@ static const char *one_line(struct buf *complaint)
 {
     for (size_t i = 0; i < complaint->len; i++) {
         unsigned char c = (unsigned char)complaint->data[i];
-        complaint->data[i] = c < ' ' || c == 0x7f ? ' ' : (char)c;
+        if (c < ' ' || c == 0x7f) {
+            complaint->data[i] = ' ';
+        }
     }
     while (complaint->len > 0 && complaint->data[complaint->len - 1] == ' ') {
         complaint->data[--complaint->len] = '\0';
