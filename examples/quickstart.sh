@@ -128,11 +128,12 @@ others=$(cpus | tail -n +3 | paste -sd ,)
 
 start_service() { # OPTION...: sets service, port, pprof
     : >"$run/gctrace.log"
+    : >"$run/checkout.log"
     taskset -c "$two" "$bin/checkout" --listen 127.0.0.1:0 --pprof-listen 127.0.0.1:0 --gctrace-log "$run/gctrace.log" \
         "$@" >"$run/checkout.log" 2>&1 </dev/null &
     service=$!
     pids=("$service")
-    until [ -s "$run/checkout.log" ]; do
+    until grep -q listening "$run/checkout.log"; do
         kill -0 "$service" 2>/dev/null || fail "checkout ended:" "$run/gctrace.log"
         sleep 0.05
     done
