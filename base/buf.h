@@ -25,6 +25,7 @@ struct buf {
         .data = NULL, .len = 0, .capacity = 0, .max = (maximum), .full = false                     \
     }
 
+/* An empty buffer that may grow to `max` bytes. */
 void buf_init(struct buf *b, size_t max);
 /* Frees the contents; `b` may be NULL or never used. Afterwards `b` is empty with the same maximum.
  */

@@ -88,6 +88,7 @@ int wire_send(int fd, const struct wire_message *m, const int *fds, size_t count
 int wire_receive(int fd, struct wire_message *ret, int ret_fds[WIRE_FDS_MAX], size_t *ret_count,
                  struct error *err);
 
+/* "done", "partial", ... as the manifest has it. */
 const char *wire_outcome_name(enum wire_outcome outcome);
 
 #endif
