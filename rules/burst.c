@@ -41,6 +41,7 @@
 #include <math.h>
 
 static const double bad_min = 3.0;
+static const double events_max = 1e12; /* per step: more is no count of events */
 static const double outage_bad = 30.0;
 static const int64_t outage_ms = 18000;
 static const double burn_full = 5.0;
@@ -249,7 +250,10 @@ static void weigh_step(struct burst *b, const struct step *step)
 
 void burst_push(struct burst *b, int64_t from_ms, int64_t to_ms, double bad, double total)
 {
-    struct step step = {.from_ms = from_ms, .to_ms = to_ms, .bad = bad, .total = total};
+    struct step step = {.from_ms = from_ms,
+                        .to_ms = to_ms,
+                        .bad = fmin(fmax(bad, -events_max), events_max),
+                        .total = fmin(fmax(total, 0.0), events_max)};
     steps_push(&b->steps, &step, learn_step, b);
     if (b->phase.on) {
         weigh_step(b, &step);
