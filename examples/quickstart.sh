@@ -231,7 +231,9 @@ step sealed "the bundle is complete; this is what on-call sees with: incidentctl
 echo
 ctl show latest
 echo
-step done "$((SECONDS - packaged)) s after the packages; the store is $run/store"
+bundle=$(ctl ls | awk '$3 == "availability" && $4 == "full" { print $NF; exit }').tar.zst
+step done "$((SECONDS - packaged)) s after the packages. The bundle stays here:"
+echo "  $run/store/bundles/$bundle"
 
 if [ "$keep" = yes ]; then
     step kept "look around: $bin/incidentctl ls --server http://$api; end it: kill ${pids[*]}"
