@@ -78,7 +78,7 @@ void api_auth_session(const struct api_auth *auth, char *out, size_t size)
     char expiry[24];
     char mac[API_HEX_SIZE];
     (void)snprintf(expiry, sizeof(expiry), "%lld",
-                   (long long)(clock_mono_ms() / 1000 + API_SESSION_S));
+                   (long long)clock_mono_ms() / 1000 + API_SESSION_S);
     sign(auth, "session", expiry, mac);
     (void)snprintf(out, size, "%s-%s", expiry, mac);
 }

@@ -249,7 +249,9 @@ static enum MHD_Result extracted(struct api_request *r)
     char name[256];
     (void)snprintf(name, sizeof(name), "%.255s", slash == NULL ? c->path : slash + 1);
     for (char *p = name; *p != '\0'; p++) {
-        *p = *p == '"' || (unsigned char)*p >= 0x80 ? '_' : *p;
+        if (*p == '"' || (unsigned char)*p >= 0x80) {
+            *p = '_';
+        }
     }
     return send_file(r, take_fd(&c->output_fd), (uint64_t)st.st_size,
                      &(struct entity){.type = "application/octet-stream",

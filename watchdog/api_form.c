@@ -29,7 +29,10 @@ bool api_form_value(const char *body, const char *name, char *out, size_t size)
     }
     size_t n = 0;
     for (p += name_len + 1; *p != '\0' && *p != '&'; p++) {
-        char c = *p == '+' ? ' ' : *p;
+        char c = *p;
+        if (c == '+') {
+            c = ' ';
+        }
         if (c == '%' && hex(p[1]) >= 0 && hex(p[2]) >= 0) {
             c = (char)(hex(p[1]) * 16 + hex(p[2]));
             p += 2;

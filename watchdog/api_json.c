@@ -14,8 +14,8 @@
 
 static void separate(struct buf *b)
 {
-    char last = b->len == 0 ? '{' : b->data[b->len - 1];
-    if (last != '{' && last != '[') {
+    const char *last = b->len == 0 ? "{" : &b->data[b->len - 1];
+    if (*last != '{' && *last != '[') {
         (void)buf_add_char(b, ',');
     }
 }

@@ -56,6 +56,7 @@ static enum MHD_Result begin(struct api *api, struct MHD_Connection *connection,
     return MHD_YES;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters are MHD's. */
 enum MHD_Result api_request_access(void *cls, struct MHD_Connection *connection, const char *url,
                                    const char *method, const char *version, const char *data,
                                    size_t *data_size, void **state)

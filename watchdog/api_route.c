@@ -85,8 +85,7 @@ bool api_route_match(const char *pattern, const char *url, struct api_request *r
         if (len == 0 || len >= size) {
             return false;
         }
-        memset(out, 0, size);
-        memcpy(out, url, len);
+        (void)snprintf(out, size, "%.*s", (int)len, url);
         url += len;
         pattern = strchr(pattern, '}') + 1;
     }
@@ -146,6 +145,7 @@ enum MHD_Result api_route_dispatch(struct api_request *r)
                                     "this address does not take that method");
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the parameters are MHD's. */
 enum MHD_Result api_route_health(void *cls, struct MHD_Connection *connection, const char *url,
                                  const char *method, const char *version, const char *data,
                                  size_t *data_size, void **state)
