@@ -111,6 +111,12 @@ static void brain_ended(struct keeper *k)
         log_info("the brain has ended: %s", text);
         return;
     }
+    if (!k->announced &&
+        WIFEXITED(status)) { /* it said why: a port in use, a store it cannot read */
+        k->done = true;
+        k->exit_status = 1;
+        return;
+    }
     schedule_brain(k, clock_mono_ms());
     log_error("the brain has ended: %s, starting it anew in %lld ms", text,
               (long long)k->brain_backoff_ms);

@@ -105,7 +105,9 @@ static void staged(struct keeper *k, const struct wire_message *request)
 static void alive(struct keeper *k, const struct wire_message *m)
 {
     k->brain_alive_ms = clock_mono_ms();
-    k->brain_backoff_ms = 0;
+    if (m->ready != 0) {
+        k->brain_backoff_ms = 0;
+    }
     char status[sizeof(m->text)];
     (void)snprintf(status, sizeof(status), "%s", m->text);
     for (char *p = status; *p != '\0'; p++) {

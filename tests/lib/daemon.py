@@ -151,6 +151,18 @@ class Daemon:
         except (OSError, http.client.HTTPException):
             return []
 
+    def metric(self, name, **labels):
+        """A value of the own metrics, 0 when absent."""
+        with urllib.request.urlopen(self.url + "/metrics", timeout=5) as answer:
+            page = answer.read().decode()
+        wanted = name + ("{" + ",".join(f'{k}="{v}"' for k, v in labels.items()) + "}" if labels else "") + " "
+        return next((float(line[len(wanted):]) for line in page.splitlines() if line.startswith(wanted)), 0)
+
+    def wait_polls(self, count, timeout=180):
+        """Waits for `count` more polls of the target, each of them answered."""
+        first = self.metric("incidentd_polls_total", target="checkout")
+        wait_for(lambda: self.metric("incidentd_polls_total", target="checkout") >= first + count, f"{count} polls", timeout, 0.1)
+
     def rules(self):
         return self.api("/api/v1/rules")["rules"]
 

@@ -83,7 +83,7 @@ def run_round(d, service, moment, program):
 def test_killed_at_a_journal_step(daemon, faulty, program, step):
     service = faulty("--virtual-rate", 1000)
     d = daemon(target_config(service, RULE, collectors=COLLECTORS))
-    wait_for(lambda: d.rules()[0]["counts"]["total"] > 0, "counts")
+    d.wait_polls(2)
 
     def moment():
         done = step in steps_of(d) or (step in ("packed", "listed") and d.captures()
@@ -98,7 +98,7 @@ def test_killed_while_it_runs(daemon, faulty, program):
         pytest.skip("runs for a Go target: test_checkout kills it")
     service = faulty("--virtual-rate", 1000)
     d = daemon(target_config(service, RULE, collectors=COLLECTORS))
-    wait_for(lambda: d.rules()[0]["counts"]["total"] > 0, "counts")
+    d.wait_polls(2)
     killed = run_round(d, service, lambda: any(name_of(p) == program for p in children_of(d.process.pid)), program)
     assert killed or program == "incidentd-sealer"
 
