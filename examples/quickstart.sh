@@ -161,6 +161,7 @@ step capacity "$capacity requests/s with 99 % of answers within 50 ms; the load 
 end "$service"
 start_service
 step service "checkout as it is: http://127.0.0.1:$port, pid $service"
+taskset -c "${others:-$two}" "$bin/load" --port "$port" --rate $((rate / 4 + 1)) --duration 2 --quiet >/dev/null # warms it up
 start_load "$rate"
 pids=("$load" "$service")
 

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	catalogueSize = 4000
-	offersPerItem = 32
+	catalogueSize = 1000
+	offersPerItem = 96
 )
 
 // An item is offered by many warehouses, each in its own currency.
@@ -54,6 +54,13 @@ type shop struct {
 	key   []byte
 }
 
+var warehouses = func() (names [97]string) {
+	for i := range names {
+		names[i] = "warehouse-" + strconv.Itoa(i)
+	}
+	return names
+}()
+
 var currencies = []string{"EUR", "USD", "GBP", "CHF", "SEK", "PLN", "DKK", "NOK"}
 
 func newShop(fixed bool) *shop {
@@ -71,7 +78,7 @@ func load(id int) *item {
 	it := &item{ID: id, Name: "item-" + strconv.Itoa(id), Stock: 1 << 40}
 	for i := 0; i < offersPerItem; i++ {
 		it.Offers = append(it.Offers, offer{
-			Warehouse: "warehouse-" + strconv.Itoa((id+i*37)%97),
+			Warehouse: warehouses[(id+i*37)%len(warehouses)],
 			Currency:  currencies[(id+i)%len(currencies)],
 			Price:     10 + float64((id*31+i*17)%1000)/10,
 		})

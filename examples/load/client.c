@@ -31,7 +31,8 @@ struct client {
     unsigned idle_count;
     double rate;
     int64_t start_ns;
-    uint64_t sent; /* of this schedule */
+    int64_t wall_offset_ns; /* CLOCK_REALTIME minus CLOCK_MONOTONIC, at the schedule's start */
+    uint64_t sent;          /* of this schedule */
     unsigned number;
 };
 
@@ -200,11 +201,10 @@ static void send_due(struct client *c, int64_t now_ns, struct client_counts *cou
         struct connection *n = &c->all[c->idle[--c->idle_count]];
         char text[1300];
         c->number = c->number * 1664525U + 1013904223U; /* spreads over the items */
-        struct timespec wall;
-        (void)clock_gettime(CLOCK_REALTIME, &wall);
-        int length = snprintf(text, sizeof(text), "%s%u%sX-Request-Start: t=%lld.%06ld\r\n\r\n",
+        int64_t wall_us = (due_ns + c->wall_offset_ns) / 1000;
+        int length = snprintf(text, sizeof(text), "%s%u%sX-Request-Start: t=%lld.%06lld\r\n\r\n",
                               c->options.before, c->number >> 12, c->options.after,
-                              (long long)wall.tv_sec, wall.tv_nsec / 1000);
+                              (long long)(wall_us / 1000000), (long long)(wall_us % 1000000));
         c->sent++;
         n->busy = true;
         n->due_ns = due_ns;
@@ -243,7 +243,10 @@ bool client_run(struct client *c, double rate, int64_t end_ns, const volatile bo
     int64_t tick_ns = now_ns;
     if (c->rate != rate) { /* NOLINT: a change, not a comparison of results */
         c->rate = rate;
+        struct timespec wall;
+        (void)clock_gettime(CLOCK_REALTIME, &wall);
         c->start_ns = now_ns;
+        c->wall_offset_ns = (int64_t)wall.tv_sec * SECOND_NS + wall.tv_nsec - client_now();
         c->sent = 0;
     }
     while (now_ns < end_ns && !*stop) {
