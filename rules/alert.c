@@ -3,15 +3,14 @@
  * alert.c: the state machine of a rule.
  *
  * WORSE means three times the ratio that was told last. The first poll of a dip usually sees just
- * the end of an interval, so its ratio is too small; for ten seconds after an event a higher ratio
- * raises the mark in silence, because the capture that the event started sees it anyway.
+ * the end of an interval, so the next one is often WORSE: it is told all the same, because only the
+ * receiver knows whether a capture runs that covers it, or one was held back that it justifies.
  */
 #include "rules/alert.h"
 
 #include <math.h>
 
 static const double worse_factor = 3.0;
-static const int64_t settle_ms = 10000;
 
 static void change(struct alert *a, enum watch_state state, int64_t now_ms)
 {
@@ -22,10 +21,9 @@ static void change(struct alert *a, enum watch_state state, int64_t now_ms)
     }
 }
 
-static void tell(struct alert *a, const struct alert_input *in, int64_t now_ms)
+static void tell(struct alert *a, const struct alert_input *in)
 {
     a->told_ratio = fmax(a->told_ratio, in->ratio);
-    a->settling_ms = now_ms + settle_ms;
 }
 
 static enum watch_event_kind fire(struct alert *a, const struct alert_input *in, int64_t now_ms)
@@ -35,7 +33,7 @@ static enum watch_event_kind fire(struct alert *a, const struct alert_input *in,
     a->quiet = false;
     a->quiet_ms = 0;
     a->told_ratio = 0.0;
-    tell(a, in, now_ms);
+    tell(a, in);
     return WATCH_EVENT_FIRED;
 }
 
@@ -66,8 +64,7 @@ static size_t step_idle(struct alert *a, const struct watch_rule *rule,
     return count;
 }
 
-static size_t step_bad(struct alert *a, const struct alert_input *in, int64_t now_ms,
-                       enum watch_event_kind *ret)
+static size_t step_bad(struct alert *a, const struct alert_input *in, enum watch_event_kind *ret)
 {
     size_t count = 0;
     if (a->quiet) {
@@ -77,12 +74,10 @@ static size_t step_bad(struct alert *a, const struct alert_input *in, int64_t no
     a->quiet_ms = 0;
     if (in->full && a->grade == WATCH_LIGHT) {
         a->grade = WATCH_FULL;
-        tell(a, in, now_ms);
+        tell(a, in);
         ret[count++] = WATCH_EVENT_RAISED;
-    } else if (now_ms < a->settling_ms) {
-        a->told_ratio = fmax(a->told_ratio, in->ratio);
     } else if (a->told_ratio > 0.0 && in->ratio >= worse_factor * a->told_ratio) {
-        tell(a, in, now_ms);
+        tell(a, in);
         ret[count++] = WATCH_EVENT_WORSE;
     }
     return count;
@@ -96,7 +91,7 @@ size_t alert_step(struct alert *a, const struct watch_rule *rule, const struct a
         return step_idle(a, rule, in, now_ms, ret);
     }
     if (in->known && in->bad) {
-        return step_bad(a, in, now_ms, ret);
+        return step_bad(a, in, ret);
     }
     a->quiet = a->quiet || in->known;
     a->quiet_ms = a->quiet_ms == 0 ? now_ms : a->quiet_ms;

@@ -24,13 +24,12 @@ struct alert_input {
 struct alert {
     enum watch_state state;
     enum watch_grade grade;
-    int64_t since_ms;    /* last change of state */
-    int64_t onset_ms;    /* of the pending or firing time */
-    bool quiet;          /* while firing: the last known evaluation was quiet */
-    int64_t quiet_ms;    /* since when it is quiet, or unknown */
-    bool unknown;        /* the last evaluation was */
-    double told_ratio;   /* highest ratio that FIRED, RAISED or WORSE stood for */
-    int64_t settling_ms; /* until then a higher ratio belongs to the last of these */
+    int64_t since_ms;  /* last change of state */
+    int64_t onset_ms;  /* of the pending or firing time */
+    bool quiet;        /* while firing: the last known evaluation was quiet */
+    int64_t quiet_ms;  /* since when it is quiet, or unknown */
+    bool unknown;      /* the last evaluation was */
+    double told_ratio; /* highest ratio that FIRED, RAISED or WORSE stood for */
 };
 
 /* One evaluation at now_ms. Writes what happened, in order, and returns how many. */

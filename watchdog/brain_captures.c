@@ -418,6 +418,7 @@ void brain_captures_event(struct brain *b, size_t target, const struct watch_eve
     bool same = running != NULL && strcmp(running->facts->incident, d.incident) == 0;
     if (same && (d.capture || d.raise)) {
         /* Its capture still collects: widened, or covering it already. */
+        incident_covered(&b->incidents, d.incident, event->counts.ratio);
         if (event->kind == WATCH_EVENT_RAISED || d.raise) {
             (void)capture_raise(running, event);
         }

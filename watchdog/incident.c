@@ -306,14 +306,22 @@ void incident_take(struct incidents *all, const struct incident_event *e,
     }
 }
 
+void incident_covered(struct incidents *all, const char *incident, double ratio)
+{
+    struct incident *in = find(all, incident);
+    if (in != NULL && ratio > in->captured_ratio) {
+        in->captured_ratio = ratio;
+    }
+}
+
 void incident_captured(struct incidents *all, const char *incident, const char *target,
                        int64_t wall_ms, double ratio)
 {
     struct incident *in = find(all, incident);
     if (in != NULL) {
         in->captured++;
-        in->captured_ratio = ratio > in->captured_ratio ? ratio : in->captured_ratio;
     }
+    incident_covered(all, incident, ratio);
     if (all->stamp_count == INCIDENT_STAMPS) {
         memmove(all->stamps, all->stamps + 1, (INCIDENT_STAMPS - 1) * sizeof(*all->stamps));
         all->stamp_count--;

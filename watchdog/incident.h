@@ -104,6 +104,9 @@ void incident_release(struct incidents *all);
 /* Takes one change of a rule's state. */
 void incident_take(struct incidents *all, const struct incident_event *event,
                    struct incident_decision *ret);
+/* A capture that still collects saw `ratio` too: less than three times that is not worse any more.
+ */
+void incident_covered(struct incidents *all, const char *incident, double ratio);
 /* A capture that was decided on (or a manual one) has begun at wall_ms: counts against the limits.
  */
 void incident_captured(struct incidents *all, const char *incident, const char *target,

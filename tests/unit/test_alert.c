@@ -71,15 +71,17 @@ static void unknown_is_neither_quiet_nor_bad(void **state)
     assert_int_equal(step(&a, &at_once, &unknown, 64000), WATCH_EVENT_RESOLVED);
 }
 
-static void worse_is_three_times_what_was_told_after_settling(void **state)
+static void worse_is_three_times_what_was_told_last(void **state)
 {
     (void)state;
     struct alert a = {.state = WATCH_INACTIVE};
     struct alert_input in = full;
     in.ratio = 0.01;
     assert_int_equal(step(&a, &at_once, &in, 1000), WATCH_EVENT_FIRED);
-    in.ratio = 0.05; /* the first whole interval of the same dip */
+    in.ratio = 0.02;
     assert_int_equal(step(&a, &at_once, &in, 2000), -1);
+    in.ratio = 0.05; /* the first whole interval of the same dip */
+    assert_int_equal(step(&a, &at_once, &in, 3000), WATCH_EVENT_WORSE);
     in.ratio = 0.14;
     assert_int_equal(step(&a, &at_once, &in, 20000), -1);
     in.ratio = 0.16;
@@ -93,7 +95,7 @@ int main(void)
         cmocka_unit_test(fires_rises_dips_and_resolves),
         cmocka_unit_test(pending_ends_quietly_or_fires),
         cmocka_unit_test(unknown_is_neither_quiet_nor_bad),
-        cmocka_unit_test(worse_is_three_times_what_was_told_after_settling),
+        cmocka_unit_test(worse_is_three_times_what_was_told_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
