@@ -244,7 +244,8 @@ class Faulty:
     """examples/faulty: a C service with switchable faults and the usual metric names."""
 
     def __init__(self, *arguments, log=None):
-        self.process = subprocess.Popen([BIN / "faulty", "--port", "0", *map(str, arguments)],
+        self.process = subprocess.Popen([BIN / "faulty", *([] if "--port" in arguments else ["--port", "0"]),
+                                         *map(str, arguments)],
                                         stdout=subprocess.PIPE, stderr=log or subprocess.DEVNULL, text=True)
         line = self.process.stdout.readline()
         self.port = int("".join(c for c in line.split(":")[-1] if c.isdigit()))

@@ -2,7 +2,7 @@
 import signal
 
 import pytest
-from daemon import target_config, wait_for
+from daemon import free_port, target_config, wait_for
 
 FAST = """
 collectors:
@@ -64,3 +64,39 @@ def test_half_the_traffic_does_not_count_as_lost(daemon, faulty):
     d.wait_polls(5)
     d.wait_polls(10)
     assert d.captures() == []
+
+
+def test_a_restarted_target_is_found_again(daemon, faulty):
+    port = free_port()
+    config = f"""
+targets:
+  checkout:
+    process: {{port: {port}}}
+    metrics: http://127.0.0.1:{port}/metrics
+    interval: 1s
+    startup_grace: 0s
+rules:
+  - name: availability
+    target: checkout
+    slo:
+      objective: 0.999
+      good: http_requests_total{{code!~"5.."}}
+      total: http_requests_total
+{FAST}
+"""
+    first = faulty("--port", port, "--virtual-rate", 1000)
+    d = daemon(config)
+    wait_for(lambda: d.api("/api/v1/targets")["targets"][0]["pid"] == first.pid, "the target to be found by its port")
+    d.wait_polls(2)
+    first.process.kill()
+    first.process.wait()
+    exited = d.wait_capture(lambda c: c["rule"] == "target_exited")
+    assert d.manifest(exited)["target"]["pid"] == first.pid
+
+    second = faulty("--port", port, "--virtual-rate", 1000)
+    wait_for(lambda: d.api("/api/v1/targets")["targets"][0]["pid"] == second.pid, "the new process to be found")
+    d.wait_polls(3)
+    assert not [c for c in d.captures() if c["rule"] == "availability"], "counters that start anew are no dip"
+    second.fault(error_ratio=0.05)
+    capture = d.wait_capture(lambda c: c["rule"] == "availability")
+    assert d.manifest(capture)["target"]["pid"] == second.pid
