@@ -292,8 +292,9 @@ static void fill_target(const struct brain *b, size_t target, struct facts *f,
         runtime = RUNTIME_GO; /* who else serves pprof */
     }
     copy(f->target, sizeof(f->target), t->name);
-    f->pid = now.pid;
-    f->start_ticks = now.start_ticks;
+    f->exited = now.pid == 0 && now.last_pid != 0;
+    f->pid = f->exited ? now.last_pid : now.pid;
+    f->start_ticks = f->exited ? now.last_start_ticks : now.start_ticks;
     copy(f->exe, sizeof(f->exe), now.exe);
     copy(f->runtime, sizeof(f->runtime), facts_runtime((int)runtime));
     copy(f->service, sizeof(f->service),

@@ -177,8 +177,8 @@ static void start_run(struct capture *c, uint32_t collector)
                              .target = c->target,
                              .collector = collector,
                              .phase = c->phase,
-                             .pid = c->facts->pid,
-                             .start_ticks = c->facts->start_ticks,
+                             .pid = c->facts->exited ? 0 : c->facts->pid,
+                             .start_ticks = c->facts->exited ? 0 : c->facts->start_ticks,
                              .run = ++c->run_number};
     r->request = capture_send(c, &m, NULL, 0, on_run, r);
     c->running++;

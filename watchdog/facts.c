@@ -131,6 +131,7 @@ static void add_target(cJSON *root, const struct facts *f)
     text(target, "name", f->target);
     number(target, "pid", f->pid);
     number(target, "start_ticks", (double)f->start_ticks);
+    (void)cJSON_AddBoolToObject(target, "exited", f->exited);
     text(target, "exe", f->exe);
     text(target, "runtime", f->runtime);
     text(target, "service", f->service);

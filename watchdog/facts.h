@@ -37,6 +37,7 @@ struct facts {
     char summary[320];
     struct watch_counts counts;
     char target[LIMIT_NAME_BYTES + 1];
+    bool exited; /* pid is that of the process that is gone */
     pid_t pid;
     uint64_t start_ticks;
     char exe[256];

@@ -281,6 +281,8 @@ void judge_target_of(const struct judge *j, size_t target, struct judge_target *
     *ret = (struct judge_target){
         .pid = process.pid,
         .start_ticks = process.start_ticks,
+        .last_pid = process.last_pid,
+        .last_start_ticks = process.last_start_ticks,
         .exe = process.exe,
         .runtime = configured != RUNTIME_UNKNOWN ? configured : process.runtime,
         .up = t->poll == NO_POLL ? process.pid > 0 : t->up,

@@ -19,6 +19,8 @@ struct judge;
 struct judge_target {
     pid_t pid; /* 0: not found */
     uint64_t start_ticks;
+    pid_t last_pid; /* while pid is 0: the process that exited last, 0 when there was none */
+    uint64_t last_start_ticks;
     const char *exe; /* "" when unknown */
     enum collector_runtime runtime;
     bool up;

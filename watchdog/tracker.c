@@ -91,7 +91,11 @@ static void on_exit_seen(uv_poll_t *poll, int status, int events)
     (void)status; /* an error of the descriptor is an end as well: search again */
     (void)events;
     end_life(s);
-    s->now = (struct tracker_process){.exe = s->exe, .runtime = s->now.runtime, .error = s->error};
+    s->now = (struct tracker_process){.exe = s->exe,
+                                      .runtime = s->now.runtime,
+                                      .error = s->error,
+                                      .last_pid = s->now.pid,
+                                      .last_start_ticks = s->now.start_ticks};
     (void)snprintf(s->error, sizeof(s->error), "the process has exited");
     search_later(s, SEARCH_MS);
     t->changed((size_t)(s - t->slots), &s->now, t->arg);

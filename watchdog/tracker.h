@@ -19,6 +19,8 @@ struct tracker_process {
     const char *exe;  /* "" when unknown; valid until the next change */
     enum collector_runtime runtime;
     const char *error; /* why the last search found none, "" when one is known */
+    pid_t last_pid;    /* while none is known: the one that exited last, 0 when there was none */
+    uint64_t last_start_ticks;
 };
 
 /* Called on the loop when target `target` was found (pid > 0) or has exited (pid == 0). */
