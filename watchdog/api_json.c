@@ -88,7 +88,7 @@ static void counts(struct buf *b, const struct watch_counts *c)
     (void)buf_add_char(b, '}');
 }
 
-static void capture(struct buf *b, const struct view_capture *c)
+static void capture(struct buf *b, const struct view *v, const struct view_capture *c)
 {
     text(b, "id", c->id);
     text(b, "incident", c->incident);
@@ -102,6 +102,11 @@ static void capture(struct buf *b, const struct view_capture *c)
     instant(b, "sealed", c->sealed_ms);
     integer(b, "size_bytes", c->size_bytes);
     text(b, "sha256", c->sha256);
+    if (c->size_bytes > 0 && v->bundles_path[0] != '\0') {
+        char path[sizeof(v->bundles_path) + sizeof(c->id) + 16];
+        (void)snprintf(path, sizeof(path), "%s/%s.tar.zst", v->bundles_path, c->id);
+        text(b, "path", path);
+    }
     boolean(b, "pinned", c->pinned);
     text(b, "summary", c->summary);
 }
@@ -171,7 +176,7 @@ enum MHD_Result api_json_captures(struct api_request *r)
     for (size_t i = 0; r->view != NULL && i < r->view->capture_count; i++) {
         separate(&b);
         (void)buf_add_char(&b, '{');
-        capture(&b, &r->view->captures[i]);
+        capture(&b, r->view, &r->view->captures[i]);
         (void)buf_add_char(&b, '}');
     }
     (void)buf_add_text(&b, "]}");
@@ -186,7 +191,7 @@ enum MHD_Result api_json_capture(struct api_request *r)
     }
     struct buf b = BUF_INIT(LIMIT_RESPONSE_BYTES);
     (void)buf_add_char(&b, '{');
-    capture(&b, c);
+    capture(&b, r->view, c);
     struct buf manifest = BUF_INIT(LIMIT_MANIFEST_BYTES);
     key(&b, "manifest");
     cJSON *json = api_files_read_manifest(r->api, c->id, &manifest) == 0

@@ -265,6 +265,8 @@ void brain_view_publish(struct brain *b)
     v->made_ms = now_ms;
     v->ready = b->ready && !b->stopping;
     brain_view_status(b, v->status, sizeof(v->status));
+    (void)snprintf(v->bundles_path, sizeof(v->bundles_path), "%.500s/bundles",
+                   b->generation->plan.head->store_path);
     add_captures(b, v);
     add_incidents(b, v);
     qsort(v->incidents, v->incident_count, sizeof(*v->incidents), by_onset);

@@ -15,24 +15,17 @@ static void print_rule(const cJSON *rule)
 {
     const cJSON *status = cJSON_GetObjectItemCaseSensitive(rule, "status");
     status = cJSON_IsObject(status) ? status : rule;
-    const cJSON *counts = cJSON_GetObjectItemCaseSensitive(status, "counts");
     const char *missing = client_text(status, "missing");
     const char *summary = client_text(status, "summary");
     (void)printf("%s / %s: %s%s%s\n", client_text(rule, "target"), client_text(rule, "rule"),
                  client_text(status, "state"), client_true(status, "unknown") ? ", unknown" : "",
                  client_true(rule, "held") ? ", held (startup grace or draining)" : "");
-    if (client_number(counts, "total") > 0) {
-        (void)printf("    now: %.0f of %.0f failed in %.0f s", client_number(counts, "bad"),
-                     client_number(counts, "total"), client_number(counts, "window_ms") / 1000);
-        if (client_number(counts, "fires_at") > 0) {
-            (void)printf("; %.0f or more would fire", client_number(counts, "fires_at"));
-        }
-        (void)puts("");
-    } else if (summary[0] != '\0') {
-        (void)printf("    now: %s\n", summary);
-    }
     if (missing[0] != '\0') {
         (void)printf("    missing: %s\n", missing);
+    } else if (client_true(status, "unknown")) {
+        (void)puts("    now: nothing is known yet");
+    } else if (summary[0] != '\0') {
+        (void)printf("    now: %s\n", summary);
     }
     if (client_number(rule, "cooldown_left_ms") > 0) {
         char left[32];

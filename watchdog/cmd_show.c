@@ -7,14 +7,17 @@
  * artifacts that are really there. Every text comes from the manifest or the report; control
  * characters in them never reach the terminal.
  */
+#include <ctype.h>
+#include <sys/stat.h>
+
 #include "base/clock.h"
 #include "watchdog/client.h"
 #include "watchdog/cmd.h"
-
-#include <ctype.h>
+#include "watchdog/openers.h"
 
 struct show {
     const struct client *client;
+    const char *token_file; /* as it was given, NULL: not */
     const cJSON *capture;
     const cJSON *incident;
     const cJSON *manifest;
@@ -55,54 +58,47 @@ static void put_state(const struct show *s)
                  client_text(s->capture, "state"));
 }
 
-/* Digits in groups of three. */
-static char *grouped(double value, char *out, size_t size)
+/* How good it was, where the rule counts good and bad: the summary has the counts. */
+static void put_ratio(const struct show *s)
 {
-    char digits[32];
-    int len = snprintf(digits, sizeof(digits), "%.0f", value < 0 || value > 1e15 ? 0 : value);
-    size_t at = 0;
-    for (int i = 0; i < len && at + 2 < size; i++) {
-        if (i > 0 && (len - i) % 3 == 0) {
-            out[at++] = ',';
-        }
-        out[at++] = digits[i];
+    const cJSON *counts = cJSON_GetObjectItemCaseSensitive(s->manifest, "counts");
+    const cJSON *rule = cJSON_GetObjectItemCaseSensitive(s->manifest, "rule");
+    counts =
+        cJSON_IsObject(counts) ? counts : cJSON_GetObjectItemCaseSensitive(s->incident, "counts");
+    double ratio = client_number(counts, "ratio");
+    double worst =
+        client_number(cJSON_GetObjectItemCaseSensitive(s->incident, "counts"), "worst_ratio");
+    double objective = client_number(rule, "objective");
+    if (client_number(counts, "total") <= 0 || ratio <= 0 || (rule != NULL && objective <= 0)) {
+        return;
     }
-    out[at] = '\0';
-    return out;
+    (void)printf("  %.4g %% good", 100 * (1 - ratio));
+    if (objective > 0) {
+        (void)printf(", the objective is %.6g %%", 100 * objective);
+    }
+    if (worst > 1.05 * ratio) {
+        (void)printf("; %.4g %% at its worst", 100 * (1 - worst));
+    }
+    (void)puts("");
 }
 
 static void put_counts(const struct show *s)
 {
-    const cJSON *counts = cJSON_GetObjectItemCaseSensitive(s->manifest, "counts");
-    counts =
-        cJSON_IsObject(counts) ? counts : cJSON_GetObjectItemCaseSensitive(s->incident, "counts");
-    const cJSON *rule = cJSON_GetObjectItemCaseSensitive(s->manifest, "rule");
-    double total = client_number(counts, "total");
-    double objective = client_number(rule, "objective");
-    char bad[32];
-    char all[32];
-    if (total > 0) {
-        (void)printf("  %.4g %% good", 100 * (1 - client_number(counts, "bad") / total));
-        if (objective > 0) {
-            (void)printf(" (objective %.6g %%)", 100 * objective);
-        }
-        (void)printf(", %s of %s failed in %.3g s",
-                     grouped(client_number(counts, "bad"), bad, sizeof(bad)),
-                     grouped(total, all, sizeof(all)), client_number(counts, "window_ms") / 1000);
-        if (client_text(counts, "top_labels")[0] != '\0') {
-            (void)printf("; ");
-            put(client_text(counts, "top_labels"));
-            (void)printf(" %.0f %% of them", 100 * client_number(counts, "top_share"));
-        }
-        (void)puts("");
-    }
+    char ago[32];
+    int64_t trigger_ms = (int64_t)client_number(s->capture, "trigger_ms");
+    int64_t past_ms = clock_wall_ms() - trigger_ms;
+    put_ratio(s);
     if (client_text(s->capture, "summary")[0] != '\0') {
         (void)printf("  ");
         put(client_text(s->capture, "summary"));
         (void)puts("");
     }
-    (void)printf("  trigger %s, onset %s\n", client_text(s->capture, "trigger"),
-                 client_text(s->capture, "onset"));
+    (void)printf("  onset %s, trigger %s", client_text(s->capture, "onset"),
+                 client_text(s->capture, "trigger"));
+    if (trigger_ms > 0 && past_ms >= 0) {
+        (void)printf(" (%s ago)", client_ago(past_ms, ago, sizeof(ago)));
+    }
+    (void)puts("");
     if (client_number(s->incident, "suppressed") > 0) {
         (void)printf("  %.0f more captures held back: ", client_number(s->incident, "suppressed"));
         put(client_text(s->incident, "suppressed_why"));
@@ -142,17 +138,23 @@ static void put_growth(const struct show *s)
 static void put_runs(const struct show *s)
 {
     const cJSON *item = NULL;
+    if (s->manifest == NULL || cJSON_IsNull(s->manifest)) {
+        (void)puts("\ncollected: what runs is listed once it is sealed");
+        return;
+    }
     (void)puts("\ncollected:");
     cJSON_ArrayForEach(item, client_array(s->manifest, "runs"))
     {
-        (void)printf("  %-12s %-8s %-12s ", client_text(item, "collector"),
-                     client_text(item, "phase"), client_text(item, "outcome"));
+        double ms = client_number(item, "ended_mono_ms") - client_number(item, "started_mono_ms");
+        (void)printf("  %-12s %-8s %-12s %6.1f s  ", client_text(item, "collector"),
+                     client_text(item, "phase"), client_text(item, "outcome"),
+                     ms > 0 ? ms / 1000 : 0);
         put(client_text(item, "text"));
         (void)puts("");
     }
     cJSON_ArrayForEach(item, client_array(s->manifest, "skipped"))
     {
-        (void)printf("  %-12s %-8s %-12s ", client_text(item, "collector"), "", "not run");
+        (void)printf("  %-12s %-8s %-12s %8s  ", client_text(item, "collector"), "", "not run", "");
         put(client_text(item, "why"));
         (void)puts("");
     }
@@ -163,65 +165,61 @@ static void put_runs(const struct show *s)
     }
 }
 
-/* True when the bundle holds `path` with bytes in it. */
-static bool has(const struct show *s, const char *path)
+/* The commands that lead into the bundle: from `path` on this machine, or downloaded. */
+static void put_commands(const struct show *s, const char *id, const char *path)
 {
-    const cJSON *item = NULL;
-    cJSON_ArrayForEach(item, client_array(s->manifest, "artifacts"))
-    {
-        if (strcmp(client_text(item, "path"), path) == 0 && client_number(item, "size") > 0) {
-            return true;
-        }
+    AUTO_BUF struct buf list = BUF_INIT(64 << 10);
+    (void)puts("\nopen it:");
+    if (path[0] == '\0') {
+        bool usual = strcmp(s->client->server, CLIENT_SERVER) == 0;
+        (void)printf("  incidentctl get %s%s%s%s%s\n", id, usual ? "" : " --server ",
+                     usual ? "" : s->client->server, s->token_file == NULL ? "" : " --token-file ",
+                     s->token_file == NULL ? "" : s->token_file);
+        (void)printf("  tar --zstd -xf %s.tar.zst && cd %s\n", id, id);
+    } else {
+        (void)printf("  tar --zstd -xf %s && cd %s\n", path, id);
     }
-    return false;
-}
-
-static void put_commands(const struct show *s, const char *id)
-{
-    static const struct {
-        const char *path;
-        const char *also; /* must be there too; "" for none */
-        const char *command;
-    } openers[] = {
-        {"artifacts/pprof/heap.after.pb.gz", "artifacts/pprof/heap.before.pb.gz",
-         "go tool pprof -top -diff_base=artifacts/pprof/heap.before.pb.gz "
-         "artifacts/pprof/heap.after.pb.gz"},
-        {"artifacts/pprof/profile.pb.gz", "",
-         "go tool pprof -http=: artifacts/pprof/profile.pb.gz"},
-        {"artifacts/pprof/goroutine.pb.gz", "",
-         "go tool pprof -top artifacts/pprof/goroutine.pb.gz"},
-        {"artifacts/pprof/trace.out", "", "go tool trace artifacts/pprof/trace.out"},
-        {"artifacts/perf/perf.data", "", "perf report -i artifacts/perf/perf.data"},
-        {"artifacts/strace/strace.summary.txt", "", "less artifacts/strace/strace.summary.txt"},
-    };
-    bool local = strcmp(s->client->server, CLIENT_SERVER) == 0;
-    (void)printf("\nopen it:\n  incidentctl get %s%s%s\n", id, local ? "" : " --server ",
-                 local ? "" : s->client->server);
-    (void)printf("  tar --zstd -xf %s.tar.zst && cd %s\n", id, id);
-    for (size_t i = 0; i < ARRAY_LEN(openers); i++) {
-        if (has(s, openers[i].path) && (openers[i].also[0] == '\0' || has(s, openers[i].also))) {
-            (void)printf("  %s\n", openers[i].command);
-        }
+    (void)openers_list(s->manifest, &list);
+    for (const char *line = buf_text(&list); *line != '\0';) {
+        int len = (int)strcspn(line, "\n");
+        (void)printf("  %.*s\n", len, line);
+        line += len + (line[len] == '\n' ? 1 : 0);
     }
     (void)puts("  less manifest.json");
+}
+
+/* The daemon's path is only of use where it leads to this very bundle. */
+static const char *local_path(const struct show *s)
+{
+    const char *path = client_text(s->capture, "path");
+    struct stat st;
+    bool here = path[0] == '/' && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+                (double)st.st_size == client_number(s->capture, "size_bytes");
+    for (const char *c = path; *c != '\0'; c++) {
+        here =
+            here && strchr("/._-+:", *c) != NULL ? here : here && isalnum((unsigned char)*c) != 0;
+    }
+    return here ? path : "";
 }
 
 static void put_bundle(const struct show *s)
 {
     const char *id = client_text(s->capture, "id");
-    const char *path = client_text(s->capture, "path");
+    const char *path = local_path(s);
     char size[32];
     if (client_number(s->capture, "size_bytes") <= 0) {
-        (void)printf("\nbundle: not sealed yet (%s)\n", client_text(s->capture, "state"));
+        (void)printf("\nbundle: not there yet (%s): again in some seconds\n",
+                     client_text(s->capture, "state"));
         return;
     }
     (void)client_size((int64_t)client_number(s->capture, "size_bytes"), size, sizeof(size));
-    (void)printf("\nbundle: %s/api/v1/captures/%s/bundle\n", s->client->server, id);
     if (path[0] != '\0') {
-        (void)printf("  on its host: %s\n", path);
+        (void)printf("\nbundle: %s\n", path);
+    } else {
+        (void)printf("\nbundle: %s/api/v1/captures/%s/bundle\n", s->client->server, id);
     }
     (void)printf("  %s, sha256 %s\n", size, client_text(s->capture, "sha256"));
-    put_commands(s, id);
+    put_commands(s, id, path);
 }
 
 /* Gets `prefix``id``suffix`; what is not there is NULL. */
@@ -233,10 +231,11 @@ static cJSON *ask(struct client *c, const char *prefix, const char *id, const ch
     return client_call(c, "GET", path, NULL, &answer, NULL) == 0 ? answer : NULL;
 }
 
-static void show(struct client *c, const cJSON *answer)
+static void show(struct client *c, const char *token_file, const cJSON *answer)
 {
     const cJSON *view = cJSON_GetObjectItemCaseSensitive(answer, "capture");
-    struct show s = {.client = c, .capture = cJSON_IsObject(view) ? view : answer};
+    struct show s = {
+        .client = c, .token_file = token_file, .capture = cJSON_IsObject(view) ? view : answer};
     const char *id = client_text(s.capture, "id");
     cJSON *incident = ask(c, "/api/v1/incidents/", client_text(s.capture, "incident"), "");
     cJSON *report = ask(c, "/api/v1/captures/", id, "/report");
@@ -280,7 +279,7 @@ int cmd_show(int argc, char **argv)
     if (rc == 0 && common.json) {
         client_print(answer);
     } else if (rc == 0) {
-        show(&c, answer);
+        show(&c, common.token_file, answer);
     }
     cJSON_Delete(answer);
     client_close(&c);

@@ -83,7 +83,8 @@ struct view {
     size_t rule_count;
     struct view_target *targets;
     size_t target_count;
-    char *metrics; /* own metrics page in the text format; owned */
+    char bundles_path[512]; /* absolute folder of the bundles on this host, "": unknown */
+    char *metrics;          /* own metrics page in the text format; owned */
 };
 
 /* A new view with one reference, everything zero; the arrays are the view's and freed with it. */
