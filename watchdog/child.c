@@ -276,8 +276,13 @@ static int start_error(const struct child_spec *spec, const struct child_failure
                                         "exec"};
     const char *step =
         f->step >= 0 && (size_t)f->step < ARRAY_LEN(steps) ? steps[f->step] : "starting";
-    return error_errno(err, f->code < 0 ? f->code : -EIO, "cannot start '%s': %s", spec->path,
-                       step);
+    int code =
+        error_errno(err, f->code < 0 ? f->code : -EIO, "cannot start '%s': %s", spec->path, step);
+    if (f->step == STEP_EXEC && code == -EACCES) {
+        (void)error_remedy(err,
+                           "the account it runs as must be able to enter each folder above it");
+    }
+    return code;
 }
 
 int child_start(const struct child_spec *spec, struct child *ret, struct error *err)

@@ -49,7 +49,7 @@ def daemon(tmp_path):
         place = tmp_path / f"d{len(made)}"
         place.mkdir()
         for folder in (tmp_path, *list(tmp_path.parents)[:2]):  # the daemon's accounts must get through
-            if "pytest" in folder.name:
+            if folder == tmp_path or "pytest" in folder.name:
                 folder.chmod(0o755)
         one = lib.Daemon(place, config, **options)
         made.append(one)
