@@ -452,10 +452,12 @@ static void on_begun_again(const struct wire_message *reply, int *fds, size_t co
 }
 
 struct capture *capture_recover(const struct capture_env *env, struct generation *generation,
-                                const char *id, const char *base, struct journal_writer *journal)
+                                const char *id, const char *base, bool orphan,
+                                struct journal_writer *journal)
 {
     struct capture *c = new_capture(env, generation, id);
     c->base = xstrdup(base);
+    c->orphan = orphan;
     c->journal = journal;
     c->stage = CAPTURE_SEALING;
     struct wire_message m = {.type = WIRE_BEGIN};

@@ -89,7 +89,8 @@ struct capture {
     uint32_t target;     /* index in the generation */
     struct facts *facts; /* NULL for a recovered one */
     char id[LIMIT_ID_BYTES + 1];
-    char *base; /* base.json as it will be added; recovery gives it */
+    char *base;  /* base.json as it will be added; recovery gives it */
+    bool orphan; /* `base` is made of the name alone: it yields to any other in staging */
     struct journal_writer *journal;
     bool journalled; /* the trigger is durable, or waiting for it was given up */
     bool allowed;    /* capture_begin was called */
@@ -131,9 +132,11 @@ void capture_begin(struct capture *c);
 bool capture_raise(struct capture *c, const struct watch_event *event);
 /* Ends collecting now and seals what there is as partial, because of `why`. */
 void capture_stop(struct capture *c, const char *why);
-/* Seals what a crash left: `base` is base.json (marked partial already), `journal` may be NULL. */
+/* Seals what a crash left: `base` is base.json (marked partial already), or with `orphan` the stub
+ * for a capture without any; `journal` may be NULL. */
 struct capture *capture_recover(const struct capture_env *env, struct generation *generation,
-                                const char *id, const char *base, struct journal_writer *journal);
+                                const char *id, const char *base, bool orphan,
+                                struct journal_writer *journal);
 
 /* Between capture.c and capture_seal.c. */
 void capture_hold(struct capture *c);

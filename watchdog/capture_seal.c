@@ -268,7 +268,7 @@ static void pack(struct capture *c)
 void capture_seal_start(struct capture *c)
 {
     struct error err = ERROR_INIT;
-    capture_add(c, "base.json", c->base, strlen(c->base));
+    capture_add(c, c->orphan ? "orphan.json" : "base.json", c->base, strlen(c->base));
     c->seal.out_fd = memfd_create("report.json", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (c->seal.out_fd < 0 || run_sealer(c, WIRE_EXPLAIN, &err) < 0) {
         close_out(&c->seal);

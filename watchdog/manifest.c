@@ -2,8 +2,9 @@
 /*
  * manifest.c: three accounts of one capture, joined.
  *
- * base.json is the brain's and trusted; meta is the collectors' word about their runs; the files
- * are what really lies there. Where they disagree the files win and the manifest says so: a file
+ * base.json is the brain's and trusted, or without it trigger.json, which says the
+ * same of the moment the rule fired; meta is the collectors' word about their runs; the files are
+ * what really lies there. Where they disagree the files win and the manifest says so: a file
  * nobody reported is "partial" with "no record of its end", a reported file that is not there keeps
  * its record with size 0. Every member of the bundle but the manifest itself stands in "artifacts"
  * or, for what no collector wrote (report.json, metrics), in "files", with its SHA-256.
@@ -15,28 +16,6 @@
 
 #include <errno.h>
 
-/* The brain's part, or a stub that says what is wrong with it. */
-static cJSON *read_base(int dir_fd, const char *id)
-{
-    AUTO_BUF struct buf text = BUF_INIT(LIMIT_MANIFEST_BYTES);
-    AUTO_CLOSE int fd = seal_files_open(dir_fd, "base.json", NULL);
-    int rc = fd < 0 ? fd : fs_read_fd(fd, &text, NULL);
-    cJSON *base = rc < 0 ? NULL : cJSON_ParseWithLength(buf_text(&text), text.len);
-    if (cJSON_IsObject(base)) {
-        return base;
-    }
-    cJSON_Delete(base);
-    base = cJSON_CreateObject();
-    (void)cJSON_AddNumberToObject(base, "schema_version", 1);
-    (void)cJSON_AddStringToObject(base, "id", id);
-    (void)cJSON_AddTrueToObject(base, "partial");
-    (void)cJSON_AddStringToObject(base, "partial_why",
-                                  rc < 0 ? "base.json is missing: incidentd ended before it was "
-                                           "written"
-                                         : "base.json is broken");
-    return base;
-}
-
 /* Marks the capture partial, keeping the reason the brain gave. */
 static void mark_partial(cJSON *m, const char *why)
 {
@@ -47,6 +26,45 @@ static void mark_partial(cJSON *m, const char *why)
     cJSON_DeleteItemFromObjectCaseSensitive(m, "partial_why");
     (void)cJSON_AddTrueToObject(m, "partial");
     (void)cJSON_AddStringToObject(m, "partial_why", why);
+}
+
+/* An object of that name in staging; `ret` is 0 or why there is none. */
+static cJSON *read_object(int dir_fd, const char *name, int *ret)
+{
+    AUTO_BUF struct buf text = BUF_INIT(LIMIT_MANIFEST_BYTES);
+    AUTO_CLOSE int fd = seal_files_open(dir_fd, name, NULL);
+    *ret = fd < 0 ? fd : fs_read_fd(fd, &text, NULL);
+    cJSON *o = *ret < 0 ? NULL : cJSON_ParseWithLength(buf_text(&text), text.len);
+    if (cJSON_IsObject(o)) {
+        return o;
+    }
+    cJSON_Delete(o);
+    *ret = *ret < 0 ? *ret : -EINVAL;
+    return NULL;
+}
+
+/* The brain's part; without it, what was known when the rule fired, else what recovery could tell
+ * from the name alone. */
+static cJSON *read_base(int dir_fd, const char *id)
+{
+    static const char *const instead[] = {"trigger.json", "orphan.json"};
+    int rc = 0;
+    cJSON *base = read_object(dir_fd, "base.json", &rc);
+    if (base != NULL) {
+        return base;
+    }
+    const char *why = rc == -EINVAL ? "base.json is broken"
+                                    : "base.json is missing: incidentd ended before it was written";
+    for (size_t i = 0; i < ARRAY_LEN(instead) && base == NULL; i++) {
+        base = read_object(dir_fd, instead[i], &rc);
+    }
+    if (base == NULL) {
+        base = cJSON_CreateObject();
+        (void)cJSON_AddNumberToObject(base, "schema_version", 1);
+        (void)cJSON_AddStringToObject(base, "id", id);
+    }
+    mark_partial(base, why);
+    return base;
 }
 
 static void set_text(cJSON *item, const char *name, const char *text)

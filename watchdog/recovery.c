@@ -12,6 +12,7 @@ struct item {
     struct item *next;
     char id[LIMIT_ID_BYTES + 1];
     char *base;
+    bool orphan; /* the trigger is not known: `base` is made of the id */
     bool journal;
 };
 
@@ -28,11 +29,13 @@ struct recovery {
     size_t staged_count;
 };
 
-static void add(struct recovery *r, const char *id, char *base, bool journal)
+/* `base` is taken; NULL when the trigger is not known because of `why`. */
+static void add(struct recovery *r, const char *id, char *base, const char *why, bool journal)
 {
     struct item *item = xcalloc(1, sizeof(*item));
     (void)snprintf(item->id, sizeof(item->id), "%s", id);
-    item->base = base;
+    item->base = base != NULL ? base : facts_orphan(id, clock_wall_ms(), why);
+    item->orphan = base == NULL;
     item->journal = journal;
     *r->last = item;
     r->last = &item->next;
@@ -74,8 +77,8 @@ static void start_next(struct recovery *r)
         struct journal_writer *journal =
             item->journal ? journal_writer_adopt(env->loop, env->journal_fd, item->id) : NULL;
         r->under_way++;
-        struct capture *c =
-            capture_recover(env, r->options.generation, item->id, item->base, journal);
+        struct capture *c = capture_recover(env, r->options.generation, item->id, item->base,
+                                            item->orphan, journal);
         c->owner = r;
         r->options.took_up(c, r->options.arg);
         free(item->base);
@@ -130,7 +133,7 @@ static void take_journal(struct recovery *r, const char *id)
         base = facts_partial(record.base, why);
         journal_record_release(&record);
     }
-    add(r, id, base == NULL ? facts_orphan(id, clock_wall_ms(), why) : base, true);
+    add(r, id, base, why, true);
 }
 
 /* All names are known: what has no journal is an orphan. */
@@ -144,9 +147,7 @@ static void take_staged(struct recovery *r)
         if (store_listed(r->options.env->bundles_fd, id)) {
             discard(r, id);
         } else {
-            add(r, id,
-                facts_orphan(id, clock_wall_ms(), "incidentd was interrupted, without a journal"),
-                false);
+            add(r, id, NULL, "incidentd was interrupted, without a journal", false);
         }
     }
     r->asked_all = true;

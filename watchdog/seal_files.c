@@ -55,11 +55,18 @@ static const char *kind_of(mode_t mode)
 static int list_below(int dir_fd, const char *prefix, unsigned depth, struct seal_files *files,
                       struct error *err);
 
-/* What the manifest is made of, and its own name, are no members. */
+/* What the manifest is made of, its own name, and what an interruption left half written are no
+ * members. */
 static bool is_own(const char *name)
 {
-    return strcmp(name, "meta") == 0 || strcmp(name, "base.json") == 0 ||
-           strcmp(name, "manifest.json") == 0;
+    static const char *const own[] = {"meta", "base.json", "trigger.json", "orphan.json",
+                                      "manifest.json"};
+    for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+        if (strcmp(name, own[i]) == 0) {
+            return true;
+        }
+    }
+    return name[0] == '.';
 }
 
 /* One entry of a directory: descends, adds, or notes why it stays out. */

@@ -36,8 +36,8 @@ struct seal_files {
     size_t left_off; /* files beyond LIMIT_ARTIFACTS or SEAL_FILES_SKIPPED */
 };
 
-/* Lists everything below `dir_fd` except the folder "meta", base.json and manifest.json. 0 or
- * -errno. */
+/* Lists everything below `dir_fd` except what the manifest is made of (meta, base.json,
+ * trigger.json, orphan.json), its own name and names with a dot in front. 0 or -errno. */
 int seal_files_list(int dir_fd, struct seal_files *ret, struct error *err);
 void seal_files_release(struct seal_files *files);
 /* Opens `path` below `dir_fd` for reading, component by component, without following a link or

@@ -136,6 +136,25 @@ int staging_begin(const struct staging *s, const char *capture, struct error *er
     return rc < 0 ? rc : make_owned(s->fd, capture, &s->work, err);
 }
 
+/* Copies `size` bytes of `fd` to `out` and gives that to the work account. */
+static int fill(const struct staging *s, int fd, off_t size, int out, const char *name,
+                struct error *err)
+{
+    off_t at = 0;
+    while (at < size) {
+        ssize_t n = sendfile(out, fd, &at, (size_t)(size - at));
+        if (n <= 0) {
+            int code = n == 0 ? -EIO : -errno;
+            return error_errno(err, code, "cannot write '%s' in staging", name);
+        }
+    }
+    if (s->work.uid != (uid_t)-1 && fchown(out, s->work.uid, s->work.gid) < 0) {
+        int code = -errno;
+        return error_errno(err, code, "cannot give '%s' to the work account", name);
+    }
+    return 0;
+}
+
 int staging_add(const struct staging *s, int dir_fd, const char *name, int fd, struct error *err)
 {
     const int wanted = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
@@ -149,26 +168,23 @@ int staging_add(const struct staging *s, int dir_fd, const char *name, int fd, s
         st.st_size > LIMIT_ADDED_BYTES) {
         return error_set(err, -EINVAL, "'%s' is not a sealed memfd within the limit", name);
     }
+    char temp[LIMIT_ID_BYTES + 8];
+    (void)snprintf(temp, sizeof(temp), ".%s.tmp", name);
+    (void)unlinkat(dir_fd, temp, 0); /* of an interruption */
     AUTO_CLOSE int out =
-        openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        openat(dir_fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (out < 0) {
         int code = -errno;
         return error_errno(err, code, "cannot create '%s' in staging", name);
     }
-    off_t at = 0;
-    while (at < st.st_size) {
-        ssize_t n = sendfile(out, fd, &at, (size_t)(st.st_size - at));
-        if (n <= 0) {
-            int code = n == 0 ? -EIO : -errno;
-            (void)unlinkat(dir_fd, name, 0);
-            return error_errno(err, code, "cannot write '%s' in staging", name);
-        }
-    }
-    if (s->work.uid != (uid_t)-1 && fchown(out, s->work.uid, s->work.gid) < 0) {
+    rc = fill(s, fd, st.st_size, out, name, err);
+    /* In place whole or not at all, and never over what is there: a link does both. */
+    if (rc == 0 && linkat(dir_fd, temp, dir_fd, name, 0) < 0) {
         int code = -errno;
-        return error_errno(err, code, "cannot give '%s' to the work account", name);
+        rc = error_errno(err, code, "cannot create '%s' in staging", name);
     }
-    return 0;
+    (void)unlinkat(dir_fd, temp, 0);
+    return rc;
 }
 
 int staging_discard(const struct staging *s, const char *capture, struct error *err)

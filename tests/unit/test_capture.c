@@ -532,6 +532,8 @@ static void staging_without_a_journal_is_sealed(void **state)
     recover(p);
     assert_int_equal(p->collected, 101);
     assert_true(store_listed(p->store.bundles_fd, id));
+    assert_string_equal(buf_text(&p->asked),
+                        "BEGIN ADD:orphan.json EXPLAIN ADD:report.json PACK DISCARD");
     assert_non_null(strstr(p->base, "\"wall\":\"2026-11-24T08:31:12.345Z\""));
 }
 

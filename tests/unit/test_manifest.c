@@ -75,6 +75,27 @@ static void a_lost_base_still_gives_a_partial_manifest(void **state)
     }
 }
 
+static void without_a_base_the_trigger_keeps_its_facts(void **state)
+{
+    const struct folder *f = *state;
+    put(f, "orphan.json", "{\"id\":\"cap\",\"partial\":true,\"partial_why\":\"no journal\"}");
+    cJSON *m = manifest_of(f);
+    assert_string_equal(client_text(m, "partial_why"), "no journal");
+    cJSON_Delete(m);
+    put(f, "trigger.json", "{\"id\":\"cap\",\"partial\":false,\"incident\":\"in\"}");
+    put(f, ".base.json.tmp", "{\"id\":");
+    m = manifest_of(f);
+    assert_true(client_true(m, "partial"));
+    assert_non_null(strstr(client_text(m, "partial_why"), "base.json is missing"));
+    assert_string_equal(client_text(m, "incident"), "in");
+    assert_int_equal(cJSON_GetArraySize(client_array(m, "files")), 0);
+    cJSON_Delete(m);
+    put(f, "base.json", "{\"id\":\"cap\",\"partial\":false}");
+    m = manifest_of(f);
+    assert_false(client_true(m, "partial"));
+    cJSON_Delete(m);
+}
+
 static void joins_the_record_with_the_file(void **state)
 {
     const struct folder *f = *state;
@@ -149,6 +170,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_lost_base_still_gives_a_partial_manifest, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(without_a_base_the_trigger_keeps_its_facts, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(joins_the_record_with_the_file, setup, teardown),
         cmocka_unit_test_setup_teardown(a_run_without_its_end_is_interrupted, setup, teardown),

@@ -64,6 +64,20 @@ static void adds_a_sealed_memfd_once(void **state)
     assert_int_equal(staging_add(&p->staging, dir, "base.json", fd, NULL), -EEXIST);
 }
 
+static void a_half_written_one_of_an_interruption_is_replaced(void **state)
+{
+    struct place *p = *state;
+    AUTO_CLOSE int dir = staging_begin(&p->staging, "c1", NULL);
+    AUTO_CLOSE int fd = fs_sealed_memfd("base", "{\"a\":1}", 7, NULL);
+    AUTO_CLOSE int half = openat(dir, ".base.json.tmp", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(fs_write_all(half, "{\"a", 3, NULL), 0);
+    assert_int_equal(staging_add(&p->staging, dir, "base.json", fd, NULL), 0);
+    AUTO_BUF struct buf b = BUF_INIT(100);
+    assert_int_equal(fs_read_at(dir, "base.json", &b, NULL), 0);
+    assert_string_equal(buf_text(&b), "{\"a\":1}");
+    assert_true(faccessat(dir, ".base.json.tmp", F_OK, 0) < 0);
+}
+
 static void does_not_add_what_could_still_change(void **state)
 {
     struct place *p = *state;
@@ -121,6 +135,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_second_daemon_is_told_who_holds_the_store, open_place,
                                         close_place),
         cmocka_unit_test_setup_teardown(adds_a_sealed_memfd_once, open_place, close_place),
+        cmocka_unit_test_setup_teardown(a_half_written_one_of_an_interruption_is_replaced,
+                                        open_place, close_place),
         cmocka_unit_test_setup_teardown(does_not_add_what_could_still_change, open_place,
                                         close_place),
         cmocka_unit_test_setup_teardown(does_not_follow_a_link_or_a_path, open_place, close_place),
