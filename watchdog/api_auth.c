@@ -6,6 +6,9 @@
  * page's cookie. The cookie is "<expiry>-<HMAC-SHA256 of it>" under a key that is random for each
  * process: nothing is stored, and a restart ends every session. It opens reads and the page's own
  * forms, which carry a second HMAC of the session; changes through /api/v1 take the token only.
+ * Guessing at the login form is slowed: ten failures from one address, and that address waits for
+ * the rest of the minute. Bearer tokens are not: a scraper with an old token must not lock out the
+ * person behind the same proxy, and 256 random bits cannot be guessed.
  *
  * Without a token the server listens on loopback only, and two attacks from a browser on the same
  * machine remain: DNS rebinding (a foreign name that resolves to 127.0.0.1; the Host header must
@@ -15,7 +18,9 @@
 #include "watchdog/api_http.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -25,6 +30,8 @@
 #include "base/clock.h"
 
 #define COOKIE "incidentd_session"
+
+enum { LOGIN_WINDOW_MS = 60000 };
 
 static void digest(const char *text, unsigned char out[API_DIGEST_BYTES])
 {
@@ -204,7 +211,9 @@ unsigned api_auth_check(struct api_request *r, const char **why)
     }
     r->identity = identify(r);
     if (r->identity == API_NOBODY) {
-        *why = "a token is needed: Authorization: Bearer TOKEN";
+        *why = api_request_header(r, "Authorization") != NULL
+                   ? "the token is not this server's"
+                   : "a token is needed: Authorization: Bearer TOKEN";
         return MHD_HTTP_UNAUTHORIZED;
     }
     if (r->identity == API_COOKIE && !reads && strncmp(r->url, "/forms/", 7) != 0) {
@@ -212,4 +221,50 @@ unsigned api_auth_check(struct api_request *r, const char **why)
         return MHD_HTTP_FORBIDDEN;
     }
     return 0;
+}
+
+static void address_of(const struct api_request *r, unsigned char out[16])
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    memset(out, 0, 16);
+    if (info != NULL && info->client_addr->sa_family == AF_INET) {
+        memcpy(out, &((const struct sockaddr_in *)(const void *)info->client_addr)->sin_addr, 4);
+    } else if (info != NULL && info->client_addr->sa_family == AF_INET6) {
+        memcpy(out, &((const struct sockaddr_in6 *)(const void *)info->client_addr)->sin6_addr, 16);
+    }
+}
+
+/* The client's entry, or the one to use for it: a free, an expired or the oldest one. */
+static struct api_login *login_of(struct api_request *r)
+{
+    unsigned char address[16];
+    struct api_login *oldest = &r->api->logins[0];
+    int64_t now_ms = clock_mono_ms();
+    address_of(r, address);
+    for (size_t i = 0; i < API_LOGIN_ADDRESSES; i++) {
+        struct api_login *l = &r->api->logins[i];
+        if (l->since_ms > 0 && now_ms - l->since_ms >= LOGIN_WINDOW_MS) {
+            *l = (struct api_login){.since_ms = 0};
+        }
+        if (l->since_ms > 0 && memcmp(l->address, address, sizeof(address)) == 0) {
+            return l;
+        }
+        oldest = l->since_ms < oldest->since_ms ? l : oldest;
+    }
+    *oldest = (struct api_login){.since_ms = now_ms};
+    memcpy(oldest->address, address, sizeof(address));
+    return oldest;
+}
+
+unsigned api_auth_login_wait_s(struct api_request *r)
+{
+    const struct api_login *l = login_of(r);
+    int64_t left_ms = l->since_ms + LOGIN_WINDOW_MS - clock_mono_ms();
+    return l->failed < API_LOGINS_FAILED ? 0 : (unsigned)(left_ms / 1000 + 1);
+}
+
+void api_auth_login_failed(struct api_request *r)
+{
+    login_of(r)->failed++;
 }

@@ -36,11 +36,21 @@ static int open_beside(const struct api *api, const char *id, const char *suffix
     return fd;
 }
 
-int api_files_read_manifest(const struct api *api, const char *id, struct buf *out)
+static int read_beside(const struct api *api, const char *id, const char *suffix, struct buf *out)
 {
     struct stat st;
-    AUTO_CLOSE int fd = open_beside(api, id, ".manifest.json", &st);
+    AUTO_CLOSE int fd = open_beside(api, id, suffix, &st);
     return fd < 0 ? fd : fs_read_fd(fd, out, NULL);
+}
+
+int api_files_read_manifest(const struct api *api, const char *id, struct buf *out)
+{
+    return read_beside(api, id, ".manifest.json", out);
+}
+
+int api_files_read_report(const struct api *api, const char *id, struct buf *out)
+{
+    return read_beside(api, id, ".report.json", out);
 }
 
 /* How one file is described to the client. */

@@ -46,20 +46,43 @@ bool api_form_value(const char *body, const char *name, char *out, size_t size)
     return true;
 }
 
+/* Lax, so that a link in a chat message opens; what changes something has its form token. */
+static enum MHD_Result log_in(struct api_request *r, const char *id)
+{
+    char session[128];
+    char cookie[256];
+    char where[LIMIT_ID_BYTES + 16];
+    api_auth_session(&r->api->auth, session, sizeof(session));
+    (void)snprintf(cookie, sizeof(cookie),
+                   "incidentd_session=%s; Path=/; HttpOnly; SameSite=Lax; Max-Age=%d", session,
+                   (int)API_SESSION_S);
+    (void)snprintf(where, sizeof(where), "/%s%s", id[0] == '\0' ? "" : "captures/", id);
+    return api_request_redirect(r, where, cookie);
+}
+
 enum MHD_Result api_form_login(struct api_request *r)
 {
     char token[1024];
+    char id[LIMIT_ID_BYTES + 1] = "";
+    char wait[16];
+    unsigned wait_s = api_auth_login_wait_s(r);
+    if (wait_s > 0) {
+        (void)snprintf(wait, sizeof(wait), "%u", wait_s);
+        return api_request_problem_with(r, MHD_HTTP_TOO_MANY_REQUESTS, "Retry-After", wait,
+                                        "too many failed logins from here: again in a minute");
+    }
+    if (!api_form_value(buf_text(&r->body), "id", id, sizeof(id)) ||
+        !fs_name_ok(id, LIMIT_ID_BYTES)) {
+        id[0] = '\0';
+    }
     if (!api_form_value(buf_text(&r->body), "token", token, sizeof(token)) ||
         !api_auth_token_ok(&r->api->auth, token)) {
-        return api_request_redirect(r, "/login?wrong=1", NULL);
+        char where[LIMIT_ID_BYTES + 32];
+        api_auth_login_failed(r);
+        (void)snprintf(where, sizeof(where), "/login?wrong=1%s%s", id[0] == '\0' ? "" : "&id=", id);
+        return api_request_redirect(r, where, NULL);
     }
-    char session[128];
-    char cookie[256];
-    api_auth_session(&r->api->auth, session, sizeof(session));
-    (void)snprintf(cookie, sizeof(cookie),
-                   "incidentd_session=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%d", session,
-                   (int)API_SESSION_S);
-    return api_request_redirect(r, "/", cookie);
+    return log_in(r, id);
 }
 
 /* True when the form belongs to the requester's session; else the refusal is queued in *rc. */
@@ -81,14 +104,36 @@ enum MHD_Result api_form_logout(struct api_request *r)
     return !allowed(r, &rc) ? rc
                             : api_request_redirect(r, "/login",
                                                    "incidentd_session=; Path=/; HttpOnly; "
-                                                   "SameSite=Strict; Max-Age=0");
+                                                   "SameSite=Lax; Max-Age=0");
 }
 
+/* To the capture that was made or changed; to the list when it is gone. */
 static enum MHD_Result back(struct api_request *r)
 {
-    int status = r->call->command.http_status;
-    return status >= 200 && status <= 299 ? api_request_redirect(r, "/", NULL)
-                                          : api_command_problem(r);
+    const struct api_command *c = &r->call->command;
+    char where[LIMIT_ID_BYTES + 16];
+    if (c->http_status < 200 || c->http_status > 299) {
+        return api_command_problem(r);
+    }
+    const char *id = c->kind == API_CAPTURE ? c->created : c->kind == API_PIN ? c->capture : "";
+    (void)snprintf(where, sizeof(where), "/%s%s", id[0] == '\0' ? "" : "captures/", id);
+    return api_request_redirect(r, where, NULL);
+}
+
+/* "target" or "target/rule". */
+static bool read_wish(const struct api_request *r, struct api_command *c)
+{
+    char wish[2 * LIMIT_NAME_BYTES + 2];
+    if (!api_form_value(buf_text(&r->body), "target", wish, sizeof(wish))) {
+        return false;
+    }
+    size_t len = strcspn(wish, "/");
+    const char *rule = wish[len] == '/' ? wish + len + 1 : "";
+    wish[len] = '\0';
+    (void)snprintf(c->target, sizeof(c->target), "%.*s", (int)LIMIT_NAME_BYTES, wish);
+    (void)snprintf(c->rule, sizeof(c->rule), "%.*s", (int)LIMIT_NAME_BYTES, rule);
+    return api_command_known_target(r->view, c->target) &&
+           (rule[0] == '\0' || fs_name_ok(rule, LIMIT_NAME_BYTES));
 }
 
 enum MHD_Result api_form_capture(struct api_request *r)
@@ -98,11 +143,7 @@ enum MHD_Result api_form_capture(struct api_request *r)
         return rc;
     }
     struct api_call *call = api_command_new(API_CAPTURE);
-    struct api_command *c = &call->command;
-    bool named = api_form_value(buf_text(&r->body), "target", c->target, sizeof(c->target)) &&
-                 api_command_known_target(r->view, c->target);
-    (void)api_form_value(buf_text(&r->body), "rule", c->rule, sizeof(c->rule));
-    if (!named || (c->rule[0] != '\0' && !fs_name_ok(c->rule, LIMIT_NAME_BYTES))) {
+    if (!read_wish(r, &call->command)) {
         api_command_release(call);
         return api_request_problem(r, MHD_HTTP_BAD_REQUEST, "no such target or rule");
     }

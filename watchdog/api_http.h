@@ -6,7 +6,8 @@
  *   api_server.c  listeners, counters, stop      api_request.c  one request's life, the answer
  *   api_route.c   the table of routes            api_auth.c     token, cookie, Host, Origin
  *   api_json.c    view -> JSON                   api_files.c    bundles, manifests, artifacts
- *   api_command.c what changes something         api_page.c     the plain web page
+ *   api_command.c what changes something         api_html.c     what the pages are made of
+ *   api_page*.c   the plain web pages            api_form.c     what their forms send
  */
 #ifndef WATCHDOG_API_HTTP_H
 #define WATCHDOG_API_HTTP_H
@@ -28,6 +29,8 @@ enum {
     API_CONNECTION_BYTES = 16 << 10, /* request head; answers do not count */
     API_TIMEOUT_S = 30,
     API_SESSION_S = 12 * 3600,
+    API_LOGINS_FAILED = 10, /* in a minute from one address; then 429 */
+    API_LOGIN_ADDRESSES = 64,
     API_DIGEST_BYTES = 32,
     API_HEX_SIZE = 2 * API_DIGEST_BYTES + 1,
 };
@@ -51,6 +54,13 @@ struct api_auth {
     char host[256];                        /* the host of `listen` */
 };
 
+/* Failed logins of one address; only the HTTP thread touches them. */
+struct api_login {
+    unsigned char address[16];
+    int64_t since_ms; /* monotonic; 0: free */
+    unsigned failed;
+};
+
 /* One queued command with the connection that waits for it. Freed when both sides let go. */
 struct api_call {
     struct api_command command;        /* first: the loop's pointer is ours */
@@ -67,6 +77,7 @@ struct api {
     unsigned health_port;
     int bundles_fd;
     struct api_auth auth;
+    struct api_login logins[API_LOGIN_ADDRESSES];
     void (*wake)(void *arg);
     void *wake_arg;
     pthread_mutex_t lock;      /* of all below */
@@ -97,6 +108,7 @@ struct api_request {
     struct api_call *call; /* NULL until the handler has queued a command */
     /* Builds the answer once `call` is answered. */
     enum MHD_Result (*finish)(struct api_request *r);
+    bool page; /* a person's browser asks: problems are told as a page */
 };
 
 typedef enum MHD_Result api_handler(struct api_request *r);
@@ -144,6 +156,10 @@ bool api_auth_token_ok(const struct api_auth *auth, const char *token);
 /* A new session's cookie value and the form token that belongs to session `session`. */
 void api_auth_session(const struct api_auth *auth, char *out, size_t size);
 void api_auth_form(const struct api_auth *auth, const char *session, char out[API_HEX_SIZE]);
+/* Seconds until this client may try to log in again, 0: now. */
+unsigned api_auth_login_wait_s(struct api_request *r);
+/* Remembers a failed login of this client for a minute. */
+void api_auth_login_failed(struct api_request *r);
 bool api_auth_form_ok(const struct api_request *r, const char *given);
 /* True for a Host header (or a bare host) that names this machine's loopback. */
 bool api_auth_loopback(const char *host);
@@ -173,8 +189,9 @@ api_handler api_form_capture;
 api_handler api_form_pin;
 api_handler api_form_delete;
 
-/* Appends the manifest of `id` from the store; 0 or a negative errno. */
+/* Appends the manifest or the report of `id` from the store; 0 or a negative errno. */
 int api_files_read_manifest(const struct api *api, const char *id, struct buf *out);
+int api_files_read_report(const struct api *api, const char *id, struct buf *out);
 
 /* The decoded value of `name` in a form's body; false when absent, too long or with a NUL. Pure. */
 bool api_form_value(const char *body, const char *name, char *out, size_t size);

@@ -4,7 +4,7 @@
  * anything is decided, except that a declared length over the limit is refused at once: the client
  * need not send what nobody will read.
  */
-#include "watchdog/api_http.h"
+#include "watchdog/api_html.h"
 
 #include <stdarg.h>
 
@@ -155,8 +155,12 @@ enum MHD_Result api_request_text(struct api_request *r, unsigned status, const c
     return api_request_send(r, status, response);
 }
 
-static struct MHD_Response *problem(unsigned status, const char *detail)
+static struct MHD_Response *problem(const struct api_request *r, unsigned status,
+                                    const char *detail)
 {
+    if (r->page) {
+        return api_html_problem(status, MHD_get_reason_phrase_for(status), detail);
+    }
     struct buf b = BUF_INIT(16 << 10);
     (void)buf_addf(&b, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"",
                    MHD_get_reason_phrase_for(status), status);
@@ -178,13 +182,13 @@ enum MHD_Result api_request_problem(struct api_request *r, unsigned status, cons
     va_start(args, fmt);
     (void)vsnprintf(detail, sizeof(detail), fmt, args);
     va_end(args);
-    return api_request_send(r, status, problem(status, detail));
+    return api_request_send(r, status, problem(r, status, detail));
 }
 
 enum MHD_Result api_request_problem_with(struct api_request *r, unsigned status, const char *name,
                                          const char *value, const char *detail)
 {
-    struct MHD_Response *response = problem(status, detail);
+    struct MHD_Response *response = problem(r, status, detail);
     if (response != NULL) {
         (void)MHD_add_response_header(response, name, value);
     }

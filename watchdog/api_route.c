@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "watchdog/api_http.h"
 
+#include "base/fs.h"
+
 enum {
     OPEN = 1, /* needs no token and no particular Host */
     PAGE = 2, /* a browser without a session is sent to the login form */
+    FORM = 4, /* what a page sends; as with PAGE, problems are told as a page */
 };
 
 static enum MHD_Result plain(struct api_request *r, unsigned status, const char *text)
@@ -61,12 +64,12 @@ static const struct route {
     {"/", API_GET, PAGE, api_page_index},
     {"/captures/{id}", API_GET, PAGE, api_page_capture},
     {"/style.css", API_GET, OPEN, api_page_style},
-    {"/login", API_GET, OPEN, api_page_login},
-    {"/login", API_POST, OPEN, api_form_login},
-    {"/forms/logout", API_POST, 0, api_form_logout},
-    {"/forms/capture", API_POST, 0, api_form_capture},
-    {"/forms/captures/{id}/pin", API_POST, 0, api_form_pin},
-    {"/forms/captures/{id}/delete", API_POST, 0, api_form_delete},
+    {"/login", API_GET, OPEN | FORM, api_page_login},
+    {"/login", API_POST, OPEN | FORM, api_form_login},
+    {"/forms/logout", API_POST, FORM, api_form_logout},
+    {"/forms/capture", API_POST, FORM, api_form_capture},
+    {"/forms/captures/{id}/pin", API_POST, FORM, api_form_pin},
+    {"/forms/captures/{id}/delete", API_POST, FORM, api_form_delete},
 };
 
 bool api_route_match(const char *pattern, const char *url, struct api_request *r)
@@ -106,14 +109,25 @@ static void list_methods(unsigned methods, char *out, size_t size)
 static enum MHD_Result refuse(struct api_request *r, const struct route *route, unsigned status,
                               const char *why)
 {
-    if (status == MHD_HTTP_UNAUTHORIZED && (route->flags & PAGE) != 0) {
-        return api_request_redirect(r, "/login", NULL);
+    if (status == MHD_HTTP_UNAUTHORIZED && (route->flags & (PAGE | FORM)) != 0) {
+        char where[LIMIT_ID_BYTES + 16];
+        bool named = (route->flags & PAGE) != 0 && fs_name_ok(r->id, LIMIT_ID_BYTES);
+        (void)snprintf(where, sizeof(where), "/login%s%s", named ? "?id=" : "", named ? r->id : "");
+        return api_request_redirect(r, where, NULL);
     }
     if (status == MHD_HTTP_UNAUTHORIZED) {
         return api_request_problem_with(r, status, "WWW-Authenticate", "Bearer realm=\"incidentd\"",
                                         why);
     }
     return api_request_problem(r, status, "%s", why);
+}
+
+/* True for what a person opened in a browser and that is none of our addresses. */
+static bool wants_html(const struct api_request *r)
+{
+    const char *accept = api_request_header(r, "Accept");
+    return accept != NULL && strncmp(accept, "text/html", 9) == 0 &&
+           strncmp(r->url, "/api/", 5) != 0;
 }
 
 enum MHD_Result api_route_dispatch(struct api_request *r)
@@ -128,6 +142,7 @@ enum MHD_Result api_route_dispatch(struct api_request *r)
             found = (routes[i].methods & method) != 0 ? &routes[i] : found;
         }
     }
+    r->page = (found->flags & (PAGE | FORM)) != 0 || (allowed == 0 && wants_html(r));
     const char *why = "";
     unsigned refused = (found->flags & OPEN) != 0 ? 0 : api_auth_check(r, &why);
     if (refused != 0) {

@@ -125,7 +125,10 @@ static int transport_failure(const struct client *c, CURLcode code, struct error
                         curl_easy_strerror(code));
         return error_remedy(err, "is incidentd running? name another daemon by --server URL");
     }
-    return error_set(err, -EIO, "'%s': %s", c->server, curl_easy_strerror(code));
+    (void)error_set(err, -EIO, "'%s': %s", c->server, curl_easy_strerror(code));
+    return code == CURLE_SSL_CONNECT_ERROR
+               ? error_remedy(err, "incidentd speaks plain HTTP: --server http://...")
+               : -EIO;
 }
 
 /* An answer that is no 2xx, in the daemon's words. */
