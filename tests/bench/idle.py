@@ -11,10 +11,12 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import statistics
 import sys
 import tempfile
 import time
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -57,6 +59,7 @@ class Watched:
         self.minute = {pid: (cost.cpu_seconds(pid) - self.cpu[pid]) * 60 / self.seconds for pid in self.pids}
         self.per_s = sum(cost.switches(pid) - self.switched[pid] for pid in self.pids) / self.seconds
         self.pss = {pid: cost.memory_kib(pid) / 1024 for pid in self.pids}
+        self.rss = {pid: cost.memory_kib(pid, "Rss") / 1024 for pid in self.pids}
         self.private = {pid: cost.memory_kib(pid, "Private_Dirty") / 1024 for pid in self.pids}
 
     def result(self):
@@ -68,9 +71,17 @@ class Watched:
         print(f"\n{self.name}: PSS {r['pss_mib']:.1f} MiB (at most {r['pss_max_mib']:.1f}), "
               f"CPU {r['cpu_s_per_minute']:.3f} s a minute, {r['switches_per_s']:.1f} context switches a second")
         for pid in self.pids:
-            print(f"  {lib.name_of(pid):<24} PSS {self.pss[pid]:5.1f} MiB, private dirty {self.private[pid]:5.1f} MiB, "
+            print(f"  {lib.name_of(pid):<24} PSS {self.pss[pid]:5.1f} MiB, RSS {self.rss[pid]:5.1f}, private dirty {self.private[pid]:4.1f}, "
                   f"CPU {self.minute[pid]:.3f} s a minute\n      {' '.join(cost.libraries(pid)) or 'no library'}")
         return r
+
+
+def polled(daemon):
+    """Polls, failed ones, and bytes read so far, by incidentd's own account."""
+    with urllib.request.urlopen(daemon.url + "/metrics", timeout=5) as answer:
+        page = answer.read().decode()
+    return [sum(float(n) for n in re.findall(rf"^incidentd_{name}_total{{?.* (\S+)$", page, re.M))
+            for name in ("polls", "poll_failures", "poll_bytes")]
 
 
 def measure(groups, seconds):
@@ -110,7 +121,11 @@ def main():
             time.sleep(15)  # past start-up: first page, first search of the process
             pids = [daemon.process.pid, *lib.children_of(daemon.process.pid)]
             groups = [Watched("incidentd", pids), Watched("prometheus + alertmanager", prometheus.pids())]
+            before = polled(daemon)
             measure(groups, options.seconds)
+            polls, failures, read = (b - a for a, b in zip(before, polled(daemon)))
+            print(f"\nincidentd polled {polls:.0f} times in {groups[0].seconds:.0f} s and read {read / 1e6:.1f} MB")
+            assert failures == 0 and polls > 0.95 * options.seconds and read > 230_000 * polls
             mine, theirs = [group.show() for group in groups]
             assert not daemon.captures(), daemon.captures()
             while parts:
