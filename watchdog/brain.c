@@ -168,7 +168,7 @@ static int start(struct brain *b, struct generation *g, struct error *err)
     state_release(&b->restored);
     if (rc == 0) {
         brain_view_publish(b);
-        rc = brain_commands_listen(b, err);
+        rc = brain_commands_listen(b, g, err);
     }
     if (rc == 0) {
         b->scan.data = b;
@@ -179,6 +179,24 @@ static int start(struct brain *b, struct generation *g, struct error *err)
 
 static void end(struct brain *b, const char *why);
 
+/* A later plan: all of it or nothing. */
+static int change(struct brain *b, struct generation *g, struct error *err)
+{
+    int rc = brain_commands_listen(b, g, err);
+    return rc < 0 ? rc : adopt(b, g, err);
+}
+
+static void cannot_change(struct brain *b, const struct error *err)
+{
+    struct wire_message m = {.type = WIRE_RELOAD_FAILED};
+    (void)error_text(err, m.text, sizeof(m.text));
+    (void)snprintf(b->reload_why, sizeof(b->reload_why), "%.299s", m.text);
+    b->counters.reloads_failed++;
+    b->relisten = b->relisten || b->api_before != NULL; /* back to the old address */
+    (void)link_request(b->link, &m, NULL, 0, NULL, NULL);
+    brain_changed(b);
+}
+
 static void take_plan(struct brain *b, const struct wire_message *m, const int *fds, size_t count)
 {
     struct error err = ERROR_INIT;
@@ -187,22 +205,18 @@ static void take_plan(struct brain *b, const struct wire_message *m, const int *
     int rc = count == 0 ? error_set(&err, -EPROTO, "the plan is missing")
                         : generation_new(m->generation, fds[0], fds + 1, m->ready, &g, &err);
     if (rc == 0) {
-        rc = first ? start(b, g, &err) : adopt(b, g, &err);
+        rc = first ? start(b, g, &err) : change(b, g, &err);
     }
     if (rc == 0 && !first) {
-        rc = brain_commands_listen(b, &err);
         log_info("configuration of generation %u is in force", m->generation);
         brain_changed(b);
-    } else if (rc < 0 && !first) {
-        generation_drop(g);
-    }
-    if (rc < 0 && first) {
+    } else if (rc < 0 && first) {
         log_err(LOG_LEVEL_ERROR, &err, "cannot start");
         b->generation = NULL;
         end(b, "start");
     } else if (rc < 0) {
-        b->counters.reloads_failed++;
-        log_err(LOG_LEVEL_ERROR, &err, "reload refused, the old configuration stays");
+        generation_drop(g);
+        cannot_change(b, &err);
     }
 }
 
@@ -255,8 +269,7 @@ static void on_order(const struct wire_message *m, int *fds, size_t count, void 
         stop(b);
     } else if (m->type == WIRE_RELOAD_FAILED) {
         b->counters.reloads_failed++;
-        log_warn("reload refused, the old configuration stays: %s", m->text);
-        brain_changed(b);
+        brain_changed(b); /* incidentd has logged it */
     }
     for (size_t i = 0; i < count; i++) {
         (void)close(fds[i]);
@@ -291,6 +304,8 @@ static void on_second(uv_timer_t *timer)
     b->ticks++;
     if (b->generation != NULL && b->judge != NULL) {
         brain_view_status(b, m.text, sizeof(m.text));
+        brain_commands_tick(b);
+        brain_targets_log(b);
         if (incident_tick(&b->incidents, quiet_ms, b, clock_wall_ms())) {
             state_writer_touch(b->state);
         }
@@ -330,6 +345,7 @@ int brain_run(int wire_fd, int root_fd)
     (void)uv_timer_init(b->loop, &b->second);
     (void)uv_timer_start(&b->second, on_second, 0, SECOND_MS);
     (void)uv_run(b->loop, UV_RUN_DEFAULT);
+    api_stop(b->api_before);
     api_stop(b->api);
     return b->stopping ? 0 : 1;
 }

@@ -5,6 +5,7 @@
  *   brain.c           the process: plans, orders, the judge's events, ticks, the end
  *   brain_captures.c  when a capture may start, what runs, what was sealed, retention
  *   brain_commands.c  what the API asks for
+ *   brain_targets.c   what the log says about targets
  *   brain_view.c      the published view and the own metrics
  */
 #ifndef WATCHDOG_BRAIN_H
@@ -34,6 +35,17 @@ struct brain_counters {
     int64_t onset_last_ms;
 };
 
+/* What the log has said about a target. */
+struct brain_seen {
+    char name[LIMIT_NAME_BYTES + 1];
+    char reason[sizeof(((struct error *)NULL)->message)];
+    bool told;
+    bool stretched;
+    int64_t failing_ms; /* monotonic, 0: it does not fail */
+    int64_t told_ms;
+    int64_t stretch_told_ms;
+};
+
 struct brain {
     uv_loop_t *loop;
     struct link *link;
@@ -46,7 +58,10 @@ struct brain {
     struct state_texts restored; /* until the first judge has read them */
     struct state_writer *state;
     struct api *api;
-    char listening[300]; /* what the API was started with */
+    struct api *api_before; /* until its last answers have left */
+    bool relisten;          /* the same address with other options, due in the next tick */
+    char listening[300];    /* what the API was started with */
+    char reload_why[300];   /* the last refused reload */
     uv_async_t wake;
     uv_timer_t second;  /* WIRE_ALIVE, ticks */
     uv_timer_t publish; /* debounce of the view */
@@ -69,6 +84,7 @@ struct brain {
     bool ended;
     int64_t start_ms; /* wall */
     unsigned ticks;
+    struct brain_seen seen[LIMIT_TARGETS];
     struct brain_counters counters;
 };
 
@@ -100,9 +116,15 @@ void brain_captures_recover(struct brain *b);
 /* Reads the file system's figures in the thread pool. */
 void brain_captures_measure(struct brain *b);
 
-/* brain_commands.c: starts the API, or starts it anew when its options changed. */
-int brain_commands_listen(struct brain *b, struct error *err);
+/* brain_commands.c: starts the API for `g`. When it runs and its address changes, the new listener
+ * is opened first and the old one closed in the next tick, so that a taken port changes nothing. */
+int brain_commands_listen(struct brain *b, const struct generation *g, struct error *err);
 void brain_commands_serve(struct brain *b);
+/* Closes the listener of before, opens one anew whose options changed. */
+void brain_commands_tick(struct brain *b);
+
+/* brain_targets.c: logs what of the targets has changed since the last second. */
+void brain_targets_log(struct brain *b);
 
 /* brain_view.c: builds and publishes the view now. */
 void brain_view_publish(struct brain *b);

@@ -13,39 +13,90 @@ static void wake(void *arg)
     (void)uv_async_send(&b->wake);
 }
 
-int brain_commands_listen(struct brain *b, struct error *err)
+/* What makes a listener differ from another. */
+static void describe(const struct generation *g, char *out, size_t size)
 {
-    const struct config_server *s = &b->generation->config.server;
-    char wanted[sizeof(b->listening)];
-    (void)snprintf(wanted, sizeof(wanted), "%.90s|%.90s|%.90s", s->listen == NULL ? "" : s->listen,
+    const struct config_server *s = &g->config.server;
+    (void)snprintf(out, size, "%.90s|%.90s|%.90s", s->listen == NULL ? "" : s->listen,
                    s->health_listen == NULL ? "" : s->health_listen,
-                   b->generation->token == NULL ? "" : b->generation->token);
-    if (b->api != NULL && strcmp(wanted, b->listening) == 0) {
-        return 0;
-    }
-    if (b->api != NULL) {
-        brain_commands_serve(b);
-        api_stop(b->api);
-        b->api = NULL;
-    }
+                   g->token == NULL ? "" : g->token);
+}
+
+static int start_api(struct brain *b, const struct generation *g, struct api **ret,
+                     struct error *err)
+{
+    const struct config_server *s = &g->config.server;
     const struct api_options options = {.listen = s->listen,
                                         .health_listen = s->health_listen,
-                                        .token = b->generation->token,
+                                        .token = g->token,
                                         .bundles_fd = b->store.bundles_fd,
                                         .wake = wake,
                                         .wake_arg = b};
-    int rc = api_start(&options, &b->api, err);
+    return api_start(&options, ret, err);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
+int brain_commands_listen(struct brain *b, const struct generation *g, struct error *err)
+{
+    char wanted[sizeof(b->listening)];
+    struct api *api = NULL;
+    describe(g, wanted, sizeof(wanted));
+    if (b->api != NULL && strcmp(wanted, b->listening) == 0) {
+        return 0;
+    }
+    const struct config_server *now = &b->generation->config.server;
+    if (b->api != NULL && (same_text(now->listen, g->config.server.listen) ||
+                           same_text(now->health_listen, g->config.server.health_listen))) {
+        b->relisten = true; /* it cannot be bound twice */
+        return 0;
+    }
+    int rc = start_api(b, g, &api, err);
     if (rc == 0) {
+        api_stop(b->api_before);
+        b->api_before = b->api;
+        b->api = api;
         memcpy(b->listening, wanted, sizeof(wanted));
+        log_info("listening on '%s'", g->config.server.listen);
     }
     return rc;
 }
 
-static void answer(struct brain *b, struct api_command *c, int status, const char *detail)
+static void serve(struct brain *b, struct api *api);
+
+void brain_commands_tick(struct brain *b)
+{
+    struct error err = ERROR_INIT;
+    if (b->api_before != NULL) {
+        serve(b, b->api_before);
+        api_stop(b->api_before);
+        b->api_before = NULL;
+    }
+    if (!b->relisten) {
+        return;
+    }
+    if (b->api != NULL) {
+        serve(b, b->api);
+        api_stop(b->api);
+        b->api = NULL;
+    }
+    if (start_api(b, b->generation, &b->api, &err) == 0) {
+        b->relisten = false;
+        describe(b->generation, b->listening, sizeof(b->listening));
+        log_info("listening anew on '%s'", b->generation->config.server.listen);
+    } else {
+        log_err(LOG_LEVEL_ERROR, &err, "the API is down, trying again");
+    }
+}
+
+static void answer(struct api_command *c, int status, const char *detail)
 {
     c->http_status = status;
     (void)snprintf(c->detail, sizeof(c->detail), "%s", detail);
-    api_answer(b->api, c);
+    api_answer(c->connection, c); /* of the listener it came by, or NULL when that is gone */
 }
 
 static int http_of(int rc)
@@ -70,23 +121,23 @@ static void capture(struct brain *b, struct api_command *c)
     if (rc == -EBUSY || rc == -EAGAIN) {
         c->retry_after_s = 30;
     }
-    answer(b, c, rc == 0 ? 202 : http_of(rc), err.message);
+    answer(c, rc == 0 ? 202 : http_of(rc), err.message);
 }
 
 static void delete (struct brain *b, struct api_command *c)
 {
     if (brain_captures_find(b, c->capture) != NULL) {
-        answer(b, c, 409, "the capture is not sealed yet");
+        answer(c, 409, "the capture is not sealed yet");
         return;
     }
     if (store_find(&b->store, c->capture) == NULL) {
-        answer(b, c, 404, "no such capture");
+        answer(c, 404, "no such capture");
         return;
     }
     log_info("bundle '%s' is deleted by request", c->capture);
     brain_captures_delete(b, c->capture);
     brain_view_publish(b);
-    answer(b, c, 204, "");
+    answer(c, 204, "");
 }
 
 static void pin(struct brain *b, struct api_command *c)
@@ -94,7 +145,7 @@ static void pin(struct brain *b, struct api_command *c)
     struct error err = ERROR_INIT;
     int rc = store_pin(&b->store, c->capture, c->pin, &err);
     brain_view_publish(b);
-    answer(b, c, rc == 0 ? 204 : http_of(rc), err.message);
+    answer(c, rc == 0 ? 204 : http_of(rc), err.message);
 }
 
 struct pending {
@@ -120,8 +171,18 @@ static void close_all(const int *fds, size_t count)
 static void on_reload(const struct wire_message *reply, int *fds, size_t count, void *arg)
 {
     struct pending *p = arg;
+    struct api_command *c = p->command;
     close_all(fds, count);
-    answer(p->brain, p->command, reply->status == 0 ? 202 : 500, reply->text);
+    if (reply->status == -EBUSY || reply->status == -EMFILE) {
+        c->retry_after_s = 30;
+        answer(c, 429, reply->text);
+    } else if (reply->status < 0) {
+        answer(c, 422, reply->text);
+    } else if (reply->generation != p->brain->generation->number) {
+        answer(c, 422, p->brain->reload_why); /* its plan came just before, and we refused it */
+    } else {
+        answer(c, 202, "");
+    }
     free(p);
 }
 
@@ -136,7 +197,7 @@ static void on_extract(const struct wire_message *reply, int *fds, size_t count,
     struct pending *p = arg;
     close_all(fds, count);
     int status = reply->status == 0 ? 200 : reply->status == -ENOENT ? 404 : 500;
-    answer(p->brain, p->command, status, reply->text);
+    answer(p->command, status, reply->text);
     free(p);
 }
 
@@ -145,17 +206,17 @@ static void extract(struct brain *b, struct api_command *c)
     char name[LIMIT_ID_BYTES + 24];
     (void)snprintf(name, sizeof(name), "%s.tar.zst", c->capture);
     if (store_find(&b->store, c->capture) == NULL || !fs_name_ok(c->capture, LIMIT_ID_BYTES)) {
-        answer(b, c, 404, "no such capture");
+        answer(c, 404, "no such capture");
         return;
     }
     struct wire_message m = {.type = WIRE_EXTRACT};
     if (strlen(c->path) >= sizeof(m.name)) {
-        answer(b, c, 404, "no such file in the bundle");
+        answer(c, 404, "no such file in the bundle");
         return;
     }
     AUTO_CLOSE int bundle = openat(b->store.bundles_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (bundle < 0) {
-        answer(b, c, 500, "the bundle cannot be opened");
+        answer(c, 500, "the bundle cannot be opened");
         return;
     }
     (void)snprintf(m.name, sizeof(m.name), "%.255s", c->path);
@@ -163,12 +224,9 @@ static void extract(struct brain *b, struct api_command *c)
     (void)link_request(b->link, &m, fds, 2, on_extract, pend(b, c));
 }
 
-void brain_commands_serve(struct brain *b)
+static void serve(struct brain *b, struct api *api)
 {
-    if (b->api == NULL) {
-        return;
-    }
-    for (struct api_command *c = api_next(b->api); c != NULL; c = api_next(b->api)) {
+    for (struct api_command *c = api_next(api); c != NULL; c = api_next(api)) {
         switch (c->kind) {
         case API_CAPTURE:
             capture(b, c);
@@ -185,6 +243,16 @@ void brain_commands_serve(struct brain *b)
         case API_EXTRACT:
             extract(b, c);
             break;
+        }
+    }
+}
+
+void brain_commands_serve(struct brain *b)
+{
+    struct api *const all[] = {b->api_before, b->api};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        if (all[i] != NULL) {
+            serve(b, all[i]);
         }
     }
 }

@@ -16,7 +16,8 @@
 enum {
     BACKOFF_FIRST_MS = 100,
     BACKOFF_LAST_MS = 5000,
-    BRAIN_SILENCE_MS = 15000, /* its loop sends WIRE_ALIVE each second */
+    BRAIN_LATE_MS = 3000,     /* its loop sends WIRE_ALIVE each second */
+    BRAIN_SILENCE_MS = 15000, /* this late it is killed: a stuck disk may take its time */
     SOCKET_BYTES = 1 << 20,   /* some hundred messages */
     TICK_MS = 5000,
 };
@@ -140,13 +141,8 @@ static void stop(struct keeper *k)
 static void reload(struct keeper *k)
 {
     struct error err = ERROR_INIT;
-    if (k->stopping || k->generation == 0) {
-        return;
-    }
-    notify_reloading();
-    if (keeper_plan_load(k, &err) < 0) {
-        log_err(LOG_LEVEL_ERROR, &err, "reload refused, the old configuration stays");
-        notify_send("READY=1");
+    if (!k->stopping && k->generation != 0) {
+        (void)keeper_plan_reload(k, NULL, &err);
     }
 }
 
@@ -191,12 +187,13 @@ static void dispatch(struct keeper *k, uint64_t data)
 static void feed_watchdog(struct keeper *k, int64_t now_ms)
 {
     int64_t every_ms = notify_watchdog_ms();
-    bool turning = k->brain.pid > 0 && now_ms - k->brain_alive_ms < BRAIN_SILENCE_MS;
+    int64_t silent_ms = now_ms - k->brain_alive_ms;
+    bool turning = k->brain.pid > 0 && silent_ms < BRAIN_LATE_MS;
     if (every_ms > 0 && turning && now_ms - k->watchdog_sent_ms >= every_ms) {
         notify_send("WATCHDOG=1");
         k->watchdog_sent_ms = now_ms;
     }
-    if (k->brain.pid > 0 && !turning) {
+    if (k->brain.pid > 0 && silent_ms >= BRAIN_SILENCE_MS) {
         log_error("the brain has been silent for %d s, killing it", BRAIN_SILENCE_MS / 1000);
         k->brain_alive_ms = now_ms;
         child_signal(&k->brain, SIGKILL);
@@ -310,7 +307,7 @@ int keeper_run(const char *config_path)
         rc = child_own_dir(k.programs, sizeof(k.programs), &err);
     }
     if (rc == 0) {
-        rc = keeper_plan_load(&k, &err);
+        rc = keeper_plan_load(&k, NULL, &err);
     }
     if (rc < 0) {
         log_err(LOG_LEVEL_ERROR, &err, "cannot start");

@@ -58,7 +58,9 @@ struct keeper {
     struct account brain_account;
     struct account work_account;
     struct keeper_plan plans[KEEPER_PLANS_MAX];
-    uint32_t generation; /* of the current plan; 0: none yet */
+    uint32_t generation;       /* of the current plan; 0: none yet */
+    uint32_t loaded;           /* the last number given to a plan */
+    uint32_t brain_generation; /* what the brain says it runs */
     struct keeper_capture captures[KEEPER_CAPTURES_MAX];
     struct keeper_job jobs[KEEPER_JOBS_MAX];
     struct child brain;
@@ -86,9 +88,14 @@ int keeper_watch(struct keeper *k, int fd, enum keeper_source source, uint32_t i
 /* The pids that are ours and known; returns their count (at most KEEPER_JOBS_MAX + 1). */
 size_t keeper_known(const struct keeper *k, pid_t *ret);
 
-/* keeper_plan.c: starts incidentd-config; its end arrives at keeper_plan_loaded. */
-int keeper_plan_load(struct keeper *k, struct error *err);
+/* keeper_plan.c: starts incidentd-config; its end arrives at keeper_plan_loaded. `asked` is the
+ * brain's request, answered when the plan is in force or refused; NULL: nobody waits. */
+int keeper_plan_load(struct keeper *k, const struct wire_message *asked, struct error *err);
 void keeper_plan_loaded(struct keeper *k, const struct keeper_job *job, int status);
+/* As keeper_plan_load, for a running daemon: tells the service manager too. */
+int keeper_plan_reload(struct keeper *k, const struct wire_message *asked, struct error *err);
+/* The brain cannot work with the current plan: the one it runs becomes current again. */
+void keeper_plan_revert(struct keeper *k, const char *why);
 /* Sends the current plan with its secrets to the brain. */
 void keeper_plan_send(struct keeper *k);
 /* The plan of `generation` while it is held, or NULL. */

@@ -344,9 +344,11 @@ void keeper_jobs_abandon(struct keeper *k)
     int64_t now_ms = clock_mono_ms();
     for (size_t i = 0; i < KEEPER_JOBS_MAX; i++) {
         struct keeper_job *job = &k->jobs[i];
-        if (job->child.pid > 0 && job->request.type != WIRE_RELOAD) {
+        if (job->child.pid > 0) {
             job->orphan = true;
-            end_job(job, now_ms);
+            if (job->request.type != WIRE_RELOAD) {
+                end_job(job, now_ms);
+            }
         }
     }
 }

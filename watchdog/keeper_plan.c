@@ -59,7 +59,7 @@ static int open_config(const char *path, struct error *err)
     return rc < 0 ? rc : take_fd(&fd);
 }
 
-int keeper_plan_load(struct keeper *k, struct error *err)
+int keeper_plan_load(struct keeper *k, const struct wire_message *asked, struct error *err)
 {
     AUTO_CLOSE int config_fd = open_config(k->config_path, err);
     if (config_fd < 0) {
@@ -86,9 +86,21 @@ int keeper_plan_load(struct keeper *k, struct error *err)
     spec.uid = nobody.uid;
     spec.gid = nobody.gid;
     spec.max_memory_bytes = CONFIG_MEMORY_BYTES;
-    job->request = (struct wire_message){.type = WIRE_RELOAD};
+    job->request = asked != NULL ? *asked : (struct wire_message){.type = WIRE_RELOAD};
+    job->orphan = asked == NULL;
     job->plan_fd = take_fd(&plan_fd);
     return keeper_job_start(k, job, &spec, CONFIG_TIMEOUT_MS, err);
+}
+
+int keeper_plan_reload(struct keeper *k, const struct wire_message *asked, struct error *err)
+{
+    notify_reloading();
+    int rc = keeper_plan_load(k, asked, err);
+    if (rc < 0) {
+        log_err(LOG_LEVEL_ERROR, err, "reload refused, the old configuration stays");
+        notify_send("READY=1\nSTATUS=reload refused, the old configuration stays");
+    }
+    return rc;
 }
 
 static struct keeper_plan *free_slot(struct keeper *k)
@@ -140,7 +152,8 @@ static int adopt(struct keeper *k, int plan_fd, struct error *err)
     }
     slot->plan = plan;
     slot->fd = fcntl(plan_fd, F_DUPFD_CLOEXEC, 0);
-    slot->generation = ++k->generation;
+    slot->generation = ++k->loaded;
+    k->generation = slot->generation;
     log_set((enum log_level)plan.head->log_level, (enum log_format)plan.head->log_format);
     return 0;
 }
@@ -158,7 +171,7 @@ static int settle(struct keeper *k, struct error *err)
                                  err);
 }
 
-static void refuse(struct keeper *k, const struct error *err)
+static void refuse(struct keeper *k, const struct keeper_job *job, const struct error *err)
 {
     struct wire_message m = {.type = WIRE_RELOAD_FAILED};
     char text[sizeof(m.text)];
@@ -173,6 +186,35 @@ static void refuse(struct keeper *k, const struct error *err)
     log_error("reload refused, the old configuration stays: %s", text);
     notify_send("READY=1\nSTATUS=reload refused, the old configuration stays");
     keeper_send(k, &m, NULL, 0);
+    if (!job->orphan) {
+        keeper_answer(k, &job->request, err->code, err);
+    }
+}
+
+void keeper_plan_revert(struct keeper *k, const char *why)
+{
+    log_error("reload refused by the brain, the old configuration stays: %s", why);
+    if (keeper_plan_of(k, k->brain_generation) != NULL) {
+        k->generation = k->brain_generation;
+    }
+    notify_send("STATUS=reload refused, the old configuration stays");
+    keeper_plan_prune(k);
+}
+
+/* incidentd-config leaves its first problem where the plan would have been. */
+static int read_problem(const struct keeper *k, int plan_fd, struct error *err)
+{
+    char text[sizeof(err->message)];
+    ssize_t n = pread(plan_fd, text, sizeof(text) - 1, 0);
+    text[n < 0 ? 0 : n] = '\0';
+    for (char *p = text; *p != '\0'; p++) {
+        *p = (unsigned char)*p < ' ' ? ' ' : *p;
+    }
+    if (text[0] != '\0') {
+        return error_set(err, -EINVAL, "%s", text);
+    }
+    (void)error_set(err, -EINVAL, "the configuration has errors, see above");
+    return error_at(err, k->config_path, 0, 0);
 }
 
 void keeper_plan_loaded(struct keeper *k, const struct keeper_job *job, int status)
@@ -180,12 +222,12 @@ void keeper_plan_loaded(struct keeper *k, const struct keeper_job *job, int stat
     struct error err = ERROR_INIT;
     bool first = k->generation == 0;
     int rc = 0;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    if (!WIFEXITED(status)) {
         char text[64];
-        rc = WIFEXITED(status) ? error_set(&err, -EINVAL, "the configuration has errors, see above")
-                               : error_set(&err, -EIO, "incidentd-config was %s",
-                                           child_status_text(status, text, sizeof(text)));
-        (void)error_at(&err, k->config_path, 0, 0);
+        rc = error_set(&err, -EIO, "incidentd-config was %s",
+                       child_status_text(status, text, sizeof(text)));
+    } else if (WEXITSTATUS(status) != 0) {
+        rc = read_problem(k, job->plan_fd, &err);
     } else {
         rc = adopt(k, job->plan_fd, &err);
     }
@@ -193,7 +235,7 @@ void keeper_plan_loaded(struct keeper *k, const struct keeper_job *job, int stat
         rc = settle(k, &err);
     }
     if (rc < 0) {
-        refuse(k, &err);
+        refuse(k, job, &err);
         return;
     }
     log_info("configuration '%s' loaded as generation %u", k->config_path, k->generation);
@@ -202,6 +244,11 @@ void keeper_plan_loaded(struct keeper *k, const struct keeper_job *job, int stat
     } else {
         keeper_plan_send(k);
         notify_send("READY=1");
+        if (!job->orphan) {
+            struct wire_message m = job->request;
+            m.generation = k->generation;
+            keeper_answer(k, &m, 0, NULL);
+        }
     }
 }
 
@@ -241,7 +288,7 @@ const struct keeper_plan *keeper_plan_of(const struct keeper *k, uint32_t genera
 
 static bool plan_used(const struct keeper *k, uint32_t generation)
 {
-    bool used = generation == k->generation;
+    bool used = generation == k->generation || generation == k->brain_generation;
     for (size_t i = 0; i < KEEPER_CAPTURES_MAX; i++) {
         used = used || (k->captures[i].id[0] != '\0' && k->captures[i].generation == generation);
     }

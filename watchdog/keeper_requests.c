@@ -105,6 +105,7 @@ static void staged(struct keeper *k, const struct wire_message *request)
 static void alive(struct keeper *k, const struct wire_message *m)
 {
     k->brain_alive_ms = clock_mono_ms();
+    k->brain_generation = m->generation;
     if (m->ready != 0) {
         k->brain_backoff_ms = 0;
     }
@@ -155,26 +156,29 @@ static int serve(struct keeper *k, const struct wire_message *m, const int *fds,
         staged(k, m);
         return 1;
     case WIRE_RELOAD:
-        notify_reloading();
-        return keeper_plan_load(k, err);
+        rc = keeper_plan_reload(k, m, err);
+        return rc < 0 ? rc : 1;
     case WIRE_ALIVE:
         alive(k, m);
         return 1;
+    case WIRE_RELOAD_FAILED:
+        keeper_plan_revert(k, m->text);
+        return 1;
     case WIRE_PLAN:
     case WIRE_STOP:
-    case WIRE_RELOAD_FAILED:
         break;
     }
     return error_set(err, -EPROTO, "no such request");
 }
 
-/* A request belongs to the current plan, or to the one its capture began under. */
+/* A request belongs to the current plan, to the one its capture began under, or, while the brain
+ * has not taken the current one up, to the one it runs. */
 static bool generation_ok(struct keeper *k, const struct wire_message *m)
 {
     const struct keeper_capture *capture = keeper_capture_find(k, m->capture);
-    return m->generation == k->generation ||
-           (capture != NULL && capture->generation == m->generation &&
-            keeper_plan_of(k, m->generation) != NULL);
+    bool known = m->generation == k->generation || m->generation == k->brain_generation ||
+                 (capture != NULL && capture->generation == m->generation);
+    return known && keeper_plan_of(k, m->generation) != NULL;
 }
 
 void keeper_requests_serve(struct keeper *k)
@@ -192,7 +196,8 @@ void keeper_requests_serve(struct keeper *k)
             log_err(LOG_LEVEL_ERROR, &err, "a message of the brain is refused");
             return;
         }
-        if (m.type != WIRE_ALIVE && !generation_ok(k, &m)) {
+        bool any_plan = m.type == WIRE_ALIVE || m.type == WIRE_RELOAD_FAILED;
+        if (!any_plan && !generation_ok(k, &m)) {
             rc = error_set(&err, -ESTALE, "the plan has changed since");
         } else {
             rc = serve(k, &m, fds, count, &err);

@@ -5,7 +5,8 @@
  *     incidentd-config NAME    3: the file, open for reading   4: the plan goes here   2: problems
  *
  * NAME is how the problems call the file. Exit status 0: the plan is written (warnings may stand on
- * stderr); 1: nothing is.
+ * stderr); 1: in its place stands the first problem as one line of text, for the answer to whoever
+ * asked for a reload.
  */
 #include "base/fs.h"
 #include "base/limits.h"
@@ -32,6 +33,27 @@ static int write_plan(const char *name, const struct config *c)
     return rc < 0 ? complain(name, &err) : 0;
 }
 
+/* "name:line:column: message (hint), and 2 more" */
+static void leave_problem(const char *name, const struct schema_doc *doc)
+{
+    AUTO_BUF struct buf line = BUF_INIT(2048);
+    const struct diagnostic *first = NULL;
+    for (size_t i = 0; (first = schema_problem(doc, i)) != NULL && first->warning; i++) {
+    }
+    if (first == NULL) {
+        return;
+    }
+    (void)buf_addf(&line, "%s:%u:%u: %s", name, first->line, first->column, first->message);
+    if (first->hint[0] != '\0') {
+        (void)buf_addf(&line, " (%s)", first->hint);
+    }
+    size_t count = schema_problem_count(doc, false);
+    if (count > 1) {
+        (void)buf_addf(&line, ", and %zu more", count - 1);
+    }
+    (void)fs_write_all(PLAN_FD, line.data, line.len, NULL);
+}
+
 static int translate(const char *name)
 {
     AUTO_BUF struct buf text = BUF_INIT(LIMIT_CONFIG_BYTES);
@@ -50,6 +72,9 @@ static int translate(const char *name)
     if (rc == -ENOMEM) {
         (void)error_set(&err, rc, "the configuration needs too much memory");
         (void)complain(name, &err);
+    }
+    if (rc < 0) {
+        leave_problem(name, doc);
     }
     rc = rc < 0 ? rc : write_plan(name, &config);
     schema_doc_free(doc);

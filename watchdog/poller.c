@@ -216,6 +216,9 @@ static bool judge_transfer(const struct slot *s, CURLcode code, struct error *er
         tell(s, CURLE_FILESIZE_EXCEEDED, err);
     } else if (code != CURLE_OK) {
         tell(s, code, err);
+    } else if (s->page.len == 0) {
+        (void)error_set(err, -ENODATA, "the page is empty");
+        (void)error_remedy(err, "point 'metrics:' at Prometheus text or OpenMetrics");
     }
     if (err->code != 0) {
         (void)error_at(err, s->target.url, 0, 0);

@@ -23,7 +23,8 @@ enum wire_type {
     WIRE_PLAN = 1,      /* fds: plan, then one per secret (or none where it could not be opened: see
                            secret_mask) */
     WIRE_STOP,          /* seal what runs within plan's shutdown_timeout, then exit 0 */
-    WIRE_RELOAD_FAILED, /* text: why; the old plan stays */
+    WIRE_RELOAD_FAILED, /* text: why; the old plan stays. From the brain: it cannot work with the
+                           plan it was sent, and runs the one of before */
 
     /* brain -> incidentd */
     WIRE_FIND,  /* target -> pid, start_ticks; fds: pidfd. -ESRCH: none, text says why */
@@ -40,8 +41,8 @@ enum wire_type {
     WIRE_DISCARD, /* capture: remove its staging directory */
     WIRE_STAGED,  /* index -> capture: the index-th staging directory left from before; -ENOENT past
                      the end */
-    WIRE_RELOAD,  /* load the configuration anew: answered 0 when accepted for loading; WIRE_PLAN
-                     follows */
+    WIRE_RELOAD,  /* load the configuration anew: answered after the WIRE_PLAN, with its generation,
+                     or with what is wrong */
     WIRE_ALIVE, /* sent each second by the brain's loop: ready, text (status line); not answered */
 };
 
