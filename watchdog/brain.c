@@ -209,7 +209,7 @@ static void take_plan(struct brain *b, const struct wire_message *m, const int *
     }
     if (rc == 0 && !first) {
         log_info("configuration of generation %u is in force", m->generation);
-        brain_changed(b);
+        brain_view_publish(b); /* before the answer to whoever asked for it */
     } else if (rc < 0 && first) {
         log_err(LOG_LEVEL_ERROR, &err, "cannot start");
         b->generation = NULL;

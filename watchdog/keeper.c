@@ -83,6 +83,7 @@ static int start_brain(struct keeper *k, struct error *err)
     if (rc == 0) {
         k->brain_start_ms = 0;
         k->brain_alive_ms = clock_mono_ms();
+        k->brain_generation = k->generation;
         keeper_plan_send(k);
     }
     return rc;

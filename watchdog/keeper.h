@@ -94,8 +94,9 @@ int keeper_plan_load(struct keeper *k, const struct wire_message *asked, struct 
 void keeper_plan_loaded(struct keeper *k, const struct keeper_job *job, int status);
 /* As keeper_plan_load, for a running daemon: tells the service manager too. */
 int keeper_plan_reload(struct keeper *k, const struct wire_message *asked, struct error *err);
-/* The brain cannot work with the current plan: the one it runs becomes current again. */
-void keeper_plan_revert(struct keeper *k, const char *why);
+/* The brain cannot work with the current plan: the one it runs, of m->generation, becomes current
+ * again. */
+void keeper_plan_revert(struct keeper *k, const struct wire_message *m);
 /* Sends the current plan with its secrets to the brain. */
 void keeper_plan_send(struct keeper *k);
 /* The plan of `generation` while it is held, or NULL. */

@@ -191,11 +191,13 @@ static void refuse(struct keeper *k, const struct keeper_job *job, const struct 
     }
 }
 
-void keeper_plan_revert(struct keeper *k, const char *why)
+void keeper_plan_revert(struct keeper *k, const struct wire_message *m)
 {
+    char why[sizeof(m->text)];
+    (void)snprintf(why, sizeof(why), "%s", m->text);
     log_error("reload refused by the brain, the old configuration stays: %s", why);
-    if (keeper_plan_of(k, k->brain_generation) != NULL) {
-        k->generation = k->brain_generation;
+    if (m->generation != 0 && keeper_plan_of(k, m->generation) != NULL) {
+        k->generation = m->generation;
     }
     notify_send("STATUS=reload refused, the old configuration stays");
     keeper_plan_prune(k);

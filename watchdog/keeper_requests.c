@@ -105,7 +105,7 @@ static void staged(struct keeper *k, const struct wire_message *request)
 static void alive(struct keeper *k, const struct wire_message *m)
 {
     k->brain_alive_ms = clock_mono_ms();
-    k->brain_generation = m->generation;
+    k->brain_generation = m->generation != 0 ? m->generation : k->brain_generation;
     if (m->ready != 0) {
         k->brain_backoff_ms = 0;
     }
@@ -162,7 +162,7 @@ static int serve(struct keeper *k, const struct wire_message *m, const int *fds,
         alive(k, m);
         return 1;
     case WIRE_RELOAD_FAILED:
-        keeper_plan_revert(k, m->text);
+        keeper_plan_revert(k, m);
         return 1;
     case WIRE_PLAN:
     case WIRE_STOP:
