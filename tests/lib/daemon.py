@@ -83,31 +83,31 @@ def ours(place, session):
 
 
 class Daemon:
-    """One incidentd. `config` is YAML text without `store` and `server`, which are ours."""
+    """One incidentd. `config` is YAML text without `store` and `server`, which are ours. `wrapper` is a command that
+    ends in executing what follows it; `programs` a folder of the programs other than BIN; `env` adds variables."""
 
-    def __init__(self, place, config, extra="", accounts=True):
+    def __init__(self, place, config, extra="", wrapper=(), programs=None, env=None):
         self.place = pathlib.Path(place)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.store = self.place / "store"
         self.config = self.place / "incidentd.yaml"
         self.log = self.place / "incidentd.log"
-        self.head = ""
-        if os.geteuid() == 0 and not accounts:
-            self.head = "process: {user: '', work_user: ''}\n"
         self.extra = extra
+        self.command = [*wrapper, pathlib.Path(programs or BIN) / "incidentd", "-c", self.config]
+        self.env = {**os.environ, **(env or {})}
         self.write(config)
         self.process = None
 
     def write(self, config):
         store = "" if "store:" in config + self.extra else f"store: {{path: {self.store}, min_free: 0%}}\n"
         server = "" if "server:" in config + self.extra else f"server: {{listen: 127.0.0.1:{self.port}}}\n"
-        self.config.write_text(config + self.head + store + server + self.extra)
+        self.config.write_text(config + store + server + self.extra)
 
     def start(self, ready=True):
         self.place.chmod(0o755)
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([BIN / "incidentd", "-c", self.config], stderr=log, stdout=log,
+            self.process = subprocess.Popen(self.command, stderr=log, stdout=log, env=self.env,
                                             stdin=subprocess.DEVNULL, start_new_session=True)
         if ready:
             self.wait_ready()
