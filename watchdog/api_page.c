@@ -299,14 +299,12 @@ enum MHD_Result api_page_login(struct api_request *r)
     const char *id = MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, "id");
     struct buf b = BUF_INIT(8 << 10);
     api_html_head(&b, "incidentd: log in", 0);
-    (void)buf_add_text(
-        &b,
-        "<header><h1>incidentd</h1></header><main class=\"login\">"
-        "<h2>Log in</h2><div class=\"card\"><form method=\"post\" "
-        "action=\"/login\"><label for=\"token\">Token</label> <input "
-        "id=\"token\" type=\"password\" name=\"token\" "
-        "autocomplete=\"current-password\" autofocus required><input type=\"text\" name=\"user\" "
-        "autocomplete=\"username\" value=\"incidentd\" hidden>");
+    (void)buf_add_text(&b,
+                       "<header><h1>incidentd</h1></header><main class=\"login\"><h2>Log in</h2>"
+                       "<div class=\"card\"><form method=\"post\" action=\"/login\">"
+                       "<input name=\"user\" autocomplete=\"username\" value=\"incidentd\" hidden>"
+                       "<label for=\"token\">Token</label> <input id=\"token\" name=\"token\" "
+                       "type=\"password\" autocomplete=\"current-password\" autofocus required>");
     if (id != NULL && fs_name_ok(id, LIMIT_ID_BYTES)) {
         (void)buf_addf(&b, "<input type=\"hidden\" name=\"id\" value=\"%s\">", id);
     }

@@ -15,7 +15,6 @@ HOST = "127.0.0.2"
 TOKEN = "0f" * 24
 ROUTE = """</td><script>alert(1)</script>'&amp;"""
 FILE = "<img src=x onerror=alert(1)>&%2e #1.txt"  # refused by the sealer, and listed
-ODD = "100%25&x=1#2.txt"  # must be quoted in an address
 
 
 class Metrics(http.server.ThreadingHTTPServer):
@@ -67,7 +66,7 @@ rules:
     capture: [state, odd, broken]
 collectors:
   state: {{type: proc}}
-  odd: {{type: exec, argv: [/bin/sh, -c, "echo evidence; echo more > '{file}'; echo odd > '{odd}'"]}}
+  odd: {{type: exec, argv: [/bin/sh, -c, "echo evidence; echo more > '{file}'; echo odd > odd-1.txt"]}}
   broken: {{type: exec, argv: [/bin/false]}}
 server: {{listen: '{host}:{port}', token_file: {place}/token, health_listen: '127.0.0.1:{health}'}}
 """
@@ -83,7 +82,7 @@ class Sealed(lib.Daemon):
         super().__init__(place, "server: later\n")
         self.url = f"http://{HOST}:{self.port}"
         self.token_file = place / "token"
-        self.write(CONFIG.format(pid=os.getpid(), url=self.metrics_server.url, file=FILE, odd=ODD, host=HOST, port=self.port,
+        self.write(CONFIG.format(pid=os.getpid(), url=self.metrics_server.url, file=FILE, host=HOST, port=self.port,
                                  place=place, health=self.health_port))
 
     def begin(self):

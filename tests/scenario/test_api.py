@@ -152,6 +152,7 @@ def test_capture_now_is_accepted_with_its_place_and_one_at_a_time(sealed):
     for connection in (first, second):
         connection.request("POST", "/api/v1/captures", body, headers)
     answers = sorted([first.getresponse(), second.getresponse()], key=lambda a: a.status)
+    assert sealed.api(answers[0].headers["Location"])["state"] in ("capturing", "sealing", "sealed"), "at once"
     accepted, refused = json.loads(answers[0].read()), json.loads(answers[1].read())
     first.close()
     second.close()
