@@ -224,7 +224,9 @@ static int read_problem(const struct keeper *k, int plan_fd, struct error *err)
     ssize_t n = pread(plan_fd, text, sizeof(text) - 1, 0);
     text[n < 0 ? 0 : n] = '\0';
     for (char *p = text; *p != '\0'; p++) {
-        *p = (unsigned char)*p < ' ' ? ' ' : *p;
+        if ((unsigned char)*p < ' ') {
+            *p = ' ';
+        }
     }
     if (text[0] != '\0') {
         return error_set(err, -EINVAL, "%s", text);
@@ -281,6 +283,9 @@ void keeper_plan_loaded(struct keeper *k, const struct keeper_job *job, int stat
 void keeper_plan_send(struct keeper *k)
 {
     const struct keeper_plan *now = keeper_plan_of(k, k->generation);
+    if (now == NULL) {
+        return;
+    }
     const struct plan_head *head = now->plan.head;
     struct wire_message m = {.type = WIRE_PLAN, .generation = now->generation};
     int fds[WIRE_FDS_MAX] = {now->fd};
