@@ -164,7 +164,7 @@ int manifest_write(int dir_fd, const char *id, const struct seal_files *files,
 {
     cJSON *m = read_base(dir_fd, id);
     if (meta->interrupted > 0) {
-        mark_partial(m, "incidentd ended while collectors were running");
+        mark_partial(m, "a collector was interrupted: there is no record of its end");
     }
     static const char *const ours[] = {"runs", "artifacts", "files", "files_left_off"};
     for (size_t i = 0; i < ARRAY_LEN(ours); i++) {

@@ -39,7 +39,7 @@ static double threshold(double total)
             return bad;
         }
     }
-    return HUGE_VAL;
+    return INFINITY;
 }
 
 static void thresholds_are_as_documented(void **state)
