@@ -148,7 +148,9 @@ start_load() { # RATE: sets load
 
 calibrate() {
     taskset -c "${others:-$two}" "$bin/load" --port "$port" --calibrate --deadline 50 >"$run/calibration.log" 2>&1 \
-        </dev/null || fail "the calibration failed:" "$run/calibration.log"
+        </dev/null &
+    pids=($! "$service")
+    wait "$!" || fail "the calibration failed:" "$run/calibration.log"
     capacity=$(sed -n 's/^capacity //p' "$run/calibration.log")
     [ "${capacity:-0}" -gt 0 ] || fail "no rate keeps the deadline on this machine right now:" "$run/calibration.log"
 }

@@ -144,7 +144,7 @@ double binomial_tail(uint64_t k, uint64_t n, double p, double dispersion)
         return 0.0;
     }
     if (k > n) {
-        return -INFINITY;
+        return -HUGE_VAL;
     }
     struct shape s = {(double)n, p, 0.0, 0.0};
     if (dispersion > 1.0 && n > 1) {

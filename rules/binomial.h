@@ -14,7 +14,7 @@
 
 /* Natural logarithm of P(X >= k) of `n` events that fail with probability `p` (0 < p < 1), counts
  * having variance over mean of `dispersion` (>= 1; for the binomial's own 1 - p, say 1). 0 when k
- * is 0, -INFINITY when k > n. */
+ * is 0, -HUGE_VAL when k > n. */
 double binomial_tail(uint64_t k, uint64_t n, double p, double dispersion);
 
 #endif

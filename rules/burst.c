@@ -297,7 +297,7 @@ void burst_judge(const struct burst *b, struct burst_verdict *ret)
     ret->bad = b->phase.on;
     ret->onset_ms = b->phase.onset_ms;
     ret->worst_step = b->phase.worst_step;
-    double excess = -INFINITY; /* the largest of the windows that are not significant */
+    double excess = -HUGE_VAL; /* the largest of the windows that are not significant */
     for (size_t i = 0; i < b->steps.windows; i++) {
         struct steps_sum sum;
         if (!steps_window(&b->steps, i, &sum)) {

@@ -228,8 +228,12 @@ static int read_page(struct intake *in, const struct intake_page *page, struct e
     in->pending_count = 0;
     size_t cursor = 0;
     for (;;) {
-        const struct text *next = cursor < in->order_count ? &in->texts[in->order[cursor]] : NULL;
-        exposition_expect(&e, next != NULL ? next->text : NULL, next != NULL ? next->len : 0);
+        if (cursor < in->order_count) {
+            const struct text *next = &in->texts[in->order[cursor]];
+            exposition_expect(&e, next->text, next->len);
+        } else {
+            exposition_expect(&e, NULL, 0);
+        }
         struct exposition_sample sample;
         int rc = exposition_next(&e, &sample, err);
         if (rc <= 0) {
@@ -450,19 +454,21 @@ static void group_key(const struct labels *l, const char *const *by, size_t by_c
     }
 }
 
-static struct group *find_group(struct group *groups, size_t *group_count, const char *key)
+/* Adds to the group of `key`; one group too many is left out. */
+static void add_to_group(struct group *groups, size_t *group_count, const char *key, double bad)
 {
-    for (size_t i = 0; i < *group_count; i++) {
-        if (strcmp(groups[i].key, key) == 0) {
-            return &groups[i];
-        }
+    size_t i = 0;
+    while (i < *group_count && strcmp(groups[i].key, key) != 0) {
+        i++;
     }
-    if (*group_count == GROUPS_MAX) {
-        return NULL;
+    if (i == GROUPS_MAX) {
+        return;
     }
-    struct group *g = &groups[(*group_count)++];
-    (void)snprintf(g->key, sizeof(g->key), "%s", key);
-    return g;
+    if (i == *group_count) {
+        (void)snprintf(groups[i].key, sizeof(groups[i].key), "%s", key);
+        (*group_count)++;
+    }
+    groups[i].bad += bad;
 }
 
 static const struct group *top_group(const struct group *groups, size_t group_count)
@@ -506,11 +512,8 @@ double intake_breakdown(const struct intake *in, const struct intake_question *q
         }
         char key[sizeof(groups->key)];
         group_key(series_labels(in->store, id), q->by, q->by_count, key, sizeof(key));
-        struct group *g = find_group(groups, &group_count, key);
+        add_to_group(groups, &group_count, key, weight * grown);
         sum += weight * grown;
-        if (g != NULL) {
-            g->bad += weight * grown;
-        }
     }
     const struct group *top = top_group(groups, group_count);
     if (top == NULL || sum <= 0.0) {

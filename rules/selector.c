@@ -185,7 +185,7 @@ static int parse_matcher(struct parser *z)
     if (z->s->count >= MATCHERS_MAX) {
         return fail(z, "at most 64 matchers");
     }
-    AUTO_FREE char *name = strndup(z->p, len);
+    const char *name = z->p;
     z->p += len;
     skip_space(z);
     enum op op;
@@ -195,7 +195,7 @@ static int parse_matcher(struct parser *z)
     }
     skip_space(z);
     char *value = parse_quoted(z);
-    return value == NULL ? -EINVAL : add_matcher(z, take_ptr(name), value, op);
+    return value == NULL ? -EINVAL : add_matcher(z, strndup(name, len), value, op);
 }
 
 static int parse_matchers(struct parser *z)

@@ -38,7 +38,7 @@ static int open_beside(const struct api *api, const char *id, const char *suffix
 
 static int read_beside(const struct api *api, const char *id, const char *suffix, struct buf *out)
 {
-    struct stat st;
+    struct stat st = {0};
     AUTO_CLOSE int fd = open_beside(api, id, suffix, &st);
     return fd < 0 ? fd : fs_read_fd(fd, out, NULL);
 }
@@ -165,7 +165,7 @@ enum MHD_Result api_files_bundle(struct api_request *r)
     if (c == NULL) {
         return rc;
     }
-    struct stat st;
+    struct stat st = {0};
     int fd = open_beside(r->api, c->id, ".tar.zst", &st);
     if (fd < 0) {
         return api_request_problem(r, MHD_HTTP_NOT_FOUND, "the bundle of '%s' is gone", c->id);
@@ -188,7 +188,7 @@ static enum MHD_Result json_file(struct api_request *r, const char *suffix, cons
     if (c == NULL) {
         return rc;
     }
-    struct stat st;
+    struct stat st = {0};
     int fd = open_beside(r->api, c->id, suffix, &st);
     if (fd < 0) {
         return api_request_problem(r, MHD_HTTP_NOT_FOUND, "capture '%s' has no %s", c->id, what);
@@ -248,7 +248,7 @@ static bool path_ok(const char *path)
 static enum MHD_Result extracted(struct api_request *r)
 {
     struct api_command *c = &r->call->command;
-    struct stat st;
+    struct stat st = {0};
     if (c->http_status != MHD_HTTP_OK) {
         return api_command_problem(r);
     }

@@ -162,14 +162,16 @@ static void incident_card(struct buf *b, const struct api_request *r,
     if (with_headline) {
         headline(b, r, in->id);
     }
+    size_t captures = 0;
     for (size_t i = 0; i < v->capture_count; i++) {
         if (strcmp(v->captures[i].incident, in->id) == 0) {
             capture_line(b, &v->captures[i]);
+            captures++;
         }
     }
     if (in->suppressed > 0) {
-        (void)buf_addf(b, "<p class=\"dim\">%u more capture%s held back: ", in->suppressed,
-                       in->suppressed == 1 ? "" : "s");
+        (void)buf_addf(b, "<p class=\"dim\">%u %scapture%s held back: ", in->suppressed,
+                       captures > 0 ? "more " : "", in->suppressed == 1 ? "" : "s");
         (void)buf_add_html(b, in->suppressed_why);
         (void)buf_add_text(b, "</p>");
     }
@@ -260,8 +262,9 @@ static void targets(struct buf *b, const struct view *v)
     for (size_t i = 0; i < v->target_count; i++) {
         (void)buf_add_text(b, "<section class=\"card wide\">");
         target_top(b, &v->targets[i]);
-        (void)buf_add_text(b, "<table><tr><th>rule<th>state<th>now<th>captures with<th>rests"
-                              "</tr>\n");
+        (void)buf_add_text(
+            b, "<table><tr class=\"h\"><th>rule<th>state<th>now<th>captures with<th>rests"
+               "</tr>\n");
         for (size_t k = 0; k < v->rule_count; k++) {
             if (strcmp(v->rules[k].target, v->targets[i].name) == 0) {
                 rule_row(b, &v->rules[k]);
@@ -296,11 +299,12 @@ enum MHD_Result api_page_login(struct api_request *r)
     const char *id = MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, "id");
     struct buf b = BUF_INIT(8 << 10);
     api_html_head(&b, "incidentd: log in", 0);
-    (void)buf_add_text(&b, "<header><h1>incidentd</h1></header><main class=\"login\">"
-                           "<h2>Log in</h2><div class=\"card\"><form method=\"post\" "
-                           "action=\"/login\"><label for=\"token\">Token</label> <input "
-                           "id=\"token\" type=\"password\" name=\"token\" "
-                           "autocomplete=\"current-password\" autofocus required>");
+    (void)buf_add_text(&b,
+                       "<header><h1>incidentd</h1></header><main class=\"login\"><h2>Log in</h2>"
+                       "<div class=\"card\"><form method=\"post\" action=\"/login\">"
+                       "<input name=\"user\" autocomplete=\"username\" value=\"incidentd\" hidden>"
+                       "<label for=\"token\">Token</label> <input id=\"token\" name=\"token\" "
+                       "type=\"password\" autocomplete=\"current-password\" autofocus required>");
     if (id != NULL && fs_name_ok(id, LIMIT_ID_BYTES)) {
         (void)buf_addf(&b, "<input type=\"hidden\" name=\"id\" value=\"%s\">", id);
     }

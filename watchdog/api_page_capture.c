@@ -155,8 +155,9 @@ static void run_row(struct buf *b, const cJSON *run)
 static void runs(struct buf *b, const cJSON *manifest)
 {
     const cJSON *item = NULL;
-    (void)buf_add_text(b, "<h2>Collected</h2><div class=\"card wide\"><table><tr><th>collector"
-                          "<th>phase<th>outcome<th class=\"n\">took<th>why</tr>\n");
+    (void)buf_add_text(
+        b, "<h2>Collected</h2><div class=\"card wide\"><table><tr class=\"h\"><th>collector"
+           "<th>phase<th>outcome<th class=\"n\">took<th>why</tr>\n");
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(manifest, "runs"))
     {
         run_row(b, item);
@@ -235,7 +236,7 @@ static void file_group(struct buf *b, const cJSON *first, const char *id)
     (void)buf_add_html(b, collector);
     (void)buf_addf(b, " <span class=\"dim\">%zu file%s, ", count, count == 1 ? "" : "s");
     api_html_size(b, (int64_t)bytes);
-    (void)buf_add_text(b, "</span></summary><table><tr><th>file<th>note<th>sensitivity"
+    (void)buf_add_text(b, "</span></summary><table><tr class=\"h\"><th>file<th>note<th>sensitivity"
                           "<th class=\"n\">size</tr>\n");
     for (const cJSON *item = first; item != NULL; item = item->next) {
         if (strcmp(text_of(item, "collector"), collector) == 0 &&

@@ -48,9 +48,10 @@ static const char style[] =
     "details.ask>summary{list-style:none}details.ask[open]{display:flex;gap:.5rem;"
     "flex-wrap:wrap;align-items:center}:focus-visible{outline:2px solid var(--link);"
     "outline-offset:2px}.login{max-width:26rem}.login form{display:flex}.login input{flex:1}\n"
-    "@media(max-width:40rem){header .push{margin-left:0}th{display:none}"
-    "tr{display:block;border-top:1px solid var(--line);padding:.35rem 1rem}td{display:block;"
-    "border:0;padding:.05rem 0;overflow-wrap:anywhere}td.n{text-align:left}"
+    "@media(max-width:40rem){header .push{margin-left:0}.h{display:none}"
+    "tr:not(.h){display:block;border-top:1px solid var(--line);padding:.35rem 1rem}"
+    "tr:nth-child(2){border-top:0}td{display:inline-block;border:0;padding:0 .9rem 0 0;"
+    "overflow-wrap:anywhere}td.n{text-align:left}"
     "td[data-label]:not(:empty)::before{content:attr(data-label) \": \";color:var(--dim)}}\n";
 
 enum MHD_Result api_page_style(struct api_request *r)

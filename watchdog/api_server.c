@@ -56,16 +56,19 @@ static int open_socket(const struct addrinfo *a, unsigned *port)
     }
     const int on = 1;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    struct sockaddr_storage bound = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } bound = {.v6 = {0}};
     socklen_t len = sizeof(bound);
     if (bind(fd, a->ai_addr, a->ai_addrlen) != 0 || listen(fd, 128) != 0 ||
-        getsockname(fd, (struct sockaddr *)&bound, &len) != 0) {
+        getsockname(fd, &bound.any, &len) != 0) {
         int rc = -errno;
         (void)close(fd);
         return rc;
     }
-    *port = bound.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&bound)->sin6_port)
-                                        : ntohs(((struct sockaddr_in *)&bound)->sin_port);
+    *port = ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
     return fd;
 }
 
@@ -115,8 +118,8 @@ static struct MHD_Daemon *start_daemon(int fd, bool health, struct api *api)
 /* Opens one listener; 0 or an error. */
 static int start_one(struct api *api, const char *listen, bool health, struct error *err)
 {
-    char host[256];
-    char port[16];
+    char host[256] = "";
+    char port[16] = "";
     unsigned bound = 0;
     int rc = split(listen, host, sizeof(host), port, sizeof(port), err);
     if (rc != 0) {

@@ -204,7 +204,7 @@ static void take_plan(struct brain *b, const struct wire_message *m, const int *
     bool first = b->generation == NULL;
     int rc = count == 0 ? error_set(&err, -EPROTO, "the plan is missing")
                         : generation_new(m->generation, fds[0], fds + 1, m->ready, &g, &err);
-    if (rc == 0) {
+    if (g != NULL) {
         rc = first ? start(b, g, &err) : change(b, g, &err);
     }
     if (rc == 0 && !first) {

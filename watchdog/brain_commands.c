@@ -121,6 +121,7 @@ static void capture(struct brain *b, struct api_command *c)
     if (rc == -EBUSY || rc == -EAGAIN) {
         c->retry_after_s = 30;
     }
+    brain_view_publish(b); /* what the answer's Location names is there at once */
     answer(c, rc == 0 ? 202 : http_of(rc), err.message);
 }
 

@@ -272,7 +272,9 @@ static void on_tick(uv_timer_t *timer)
     if (c->stage == CAPTURE_QUEUED) {
         if (!c->journalled && now_ms - c->fired_mono_ms >= JOURNAL_PATIENCE_MS) {
             c->journalled = true;
+            capture_hold(c);
             start_collecting(c);
+            capture_release(c);
         }
         return;
     }
@@ -308,7 +310,8 @@ static void send_begin(struct capture *c)
     (void)capture_send(c, &m, NULL, 0, on_begun, c);
 }
 
-/* BEGIN, the trigger and the first phase go out in one burst: incidentd serves them in order. */
+/* BEGIN, the trigger and the first phase go out in one burst: incidentd serves them in order. The
+ * caller holds a reference. */
 static void start_collecting(struct capture *c)
 {
     if (!c->allowed || !c->journalled || c->stage != CAPTURE_QUEUED) {
@@ -316,7 +319,6 @@ static void start_collecting(struct capture *c)
     }
     c->stage = CAPTURE_COLLECTING;
     c->give_up_ms = clock_mono_ms() + COLLECT_LIMIT_MS;
-    capture_hold(c);
     send_begin(c);
     c->phase = COLLECTOR_INSTANT;
     if (!c->stopping) {
@@ -329,7 +331,6 @@ static void start_collecting(struct capture *c)
     if (c->running == 0) {
         next_phase(c);
     }
-    capture_release(c);
 }
 
 static void on_journalled(int status, const struct error *err, void *arg)
@@ -382,7 +383,7 @@ static struct capture *new_capture(const struct capture_env *env, struct generat
     c->fired_mono_ms = clock_mono_ms();
     c->last_phase = COLLECTOR_PHASES - 1;
     (void)snprintf(c->id, sizeof(c->id), "%s", id);
-    buf_init(&c->seal.said, 2 * LIMIT_MANIFEST_BYTES);
+    buf_init(&c->seal.said, 2 * (size_t)LIMIT_MANIFEST_BYTES);
     return c;
 }
 
@@ -398,8 +399,8 @@ struct capture *capture_new(const struct capture_env *env, const struct capture_
     choose(c, q);
     AUTO_FREE char *base = base_text(c);
     capture_hold(c);
-    c->journal = journal_writer_new(env->loop, env->journal_fd, c->id, base, c->facts->trigger_ms,
-                                    on_journalled, c);
+    c->journal = journal_writer_new(env->loop, env->journal_fd, c->id);
+    journal_writer_create(c->journal, base, c->facts->trigger_ms, on_journalled, c);
     c->timer = xcalloc(1, sizeof(*c->timer));
     (void)uv_timer_init(env->loop, c->timer);
     c->timer->data = c;
@@ -410,7 +411,9 @@ struct capture *capture_new(const struct capture_env *env, const struct capture_
 void capture_begin(struct capture *c)
 {
     c->allowed = true;
+    capture_hold(c);
     start_collecting(c);
+    capture_release(c);
 }
 
 bool capture_raise(struct capture *c, const struct watch_event *event)
@@ -432,12 +435,14 @@ void capture_stop(struct capture *c, const char *why)
     c->stopping = true;
     c->facts->partial = true;
     (void)snprintf(c->facts->partial_why, sizeof(c->facts->partial_why), "%s", why);
+    capture_hold(c);
     if (c->stage == CAPTURE_QUEUED) {
         c->allowed = true;
         start_collecting(c);
     } else {
         cancel_runs(c, clock_mono_ms());
     }
+    capture_release(c);
 }
 
 static void on_begun_again(const struct wire_message *reply, int *fds, size_t count, void *arg)

@@ -125,7 +125,7 @@ struct capture_request {
 };
 
 /* Writes the journal and waits for capture_begin. `env` outlives it. Never NULL. */
-struct capture *capture_new(const struct capture_env *env, const struct capture_request *request);
+struct capture *capture_new(const struct capture_env *env, const struct capture_request *q);
 /* It may collect now. */
 void capture_begin(struct capture *c);
 /* Light becomes full while it collects: true when it could. */

@@ -311,6 +311,13 @@ void client_print(const cJSON *json)
     free(text);
 }
 
+void client_put(const char *text)
+{
+    for (const char *c = text; *c != '\0'; c++) {
+        (void)putchar((unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c);
+    }
+}
+
 int client_fail(const char *verb, const struct error *err)
 {
     char text[1100];

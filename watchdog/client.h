@@ -59,6 +59,8 @@ bool client_true(const cJSON *object, const char *name);          /* false */
 const cJSON *client_array(const cJSON *object, const char *name); /* NULL */
 /* Prints `json` indented on stdout. */
 void client_print(const cJSON *json);
+/* Prints a text of the evidence: control characters never reach the terminal. */
+void client_put(const char *text);
 /* Tells `err` on stderr as "incidentctl VERB: ..."; returns the exit status 1. */
 int client_fail(const char *verb, const struct error *err);
 /* Times and sizes as people read them; return `out`. */

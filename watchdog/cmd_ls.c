@@ -20,11 +20,14 @@ static void print_row(const cJSON *c)
     if (client_number(c, "size_bytes") > 0) {
         (void)client_size((int64_t)client_number(c, "size_bytes"), size, sizeof(size));
     }
-    const char *state = client_text(c, "state");
-    (void)printf("%-19s  %-16s %-16s %-5s %-9s%s %9s  %s\n    %s\n", when, client_text(c, "target"),
-                 client_text(c, "rule"), client_text(c, "grade"), state,
-                 client_true(c, "pinned") ? "*" : " ", size, client_text(c, "id"),
-                 client_text(c, "summary"));
+    char state[32];
+    (void)snprintf(state, sizeof(state), "%.20s%s", client_text(c, "state"),
+                   client_true(c, "pinned") ? "*" : "");
+    (void)printf("%-19s  %-16s %-16s %-5s %-10s %9s  %s\n    ", when, client_text(c, "target"),
+                 client_text(c, "rule"), client_text(c, "grade"), state, size,
+                 client_text(c, "id"));
+    client_put(client_text(c, "summary"));
+    (void)puts("");
 }
 
 int cmd_ls(int argc, char **argv)
@@ -52,7 +55,7 @@ int cmd_ls(int argc, char **argv)
         (void)puts("no captures yet: `incidentctl rules` tells what is watched");
     } else {
         (void)printf("%-19s  %-16s %-16s %-5s %-10s %9s  %s\n", "WHEN (UTC)", "TARGET", "RULE",
-                     "GRADE", "STATE", "SIZE", "ID (* pinned)");
+                     "GRADE", "STATE", "SIZE", "ID (*: pinned)");
         const cJSON *capture = NULL;
         cJSON_ArrayForEach(capture, captures)
         {

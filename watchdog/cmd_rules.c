@@ -21,11 +21,15 @@ static void print_rule(const cJSON *rule)
                  client_text(status, "state"), client_true(status, "unknown") ? ", unknown" : "",
                  client_true(rule, "held") ? ", held (startup grace or draining)" : "");
     if (missing[0] != '\0') {
-        (void)printf("    missing: %s\n", missing);
+        (void)printf("    missing: ");
+        client_put(missing);
+        (void)puts("");
     } else if (client_true(status, "unknown")) {
         (void)puts("    now: nothing is known yet");
     } else if (summary[0] != '\0') {
-        (void)printf("    now: %s\n", summary);
+        (void)printf("    now: ");
+        client_put(summary);
+        (void)puts("");
     }
     if (client_number(rule, "cooldown_left_ms") > 0) {
         char left[32];

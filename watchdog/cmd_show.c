@@ -26,14 +26,6 @@ struct show {
 
 enum { GROWTH_ROWS = 5 };
 
-/* A text of the evidence with control characters replaced. */
-static void put(const char *text)
-{
-    for (const char *c = text; *c != '\0'; c++) {
-        (void)putchar((unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c);
-    }
-}
-
 static void put_state(const struct show *s)
 {
     char span[32];
@@ -41,9 +33,9 @@ static void put_state(const struct show *s)
     int64_t end_ms = (int64_t)client_number(s->incident, "resolved_ms");
     double dips = client_number(s->incident, "dips");
     bool open = client_true(s->incident, "open");
-    put(client_text(s->capture, "target"));
+    client_put(client_text(s->capture, "target"));
     (void)printf(" / ");
-    put(client_text(s->capture, "rule"));
+    client_put(client_text(s->capture, "rule"));
     if (s->incident == NULL) {
         (void)puts("");
         return;
@@ -90,7 +82,7 @@ static void put_counts(const struct show *s)
     put_ratio(s);
     if (client_text(s->capture, "summary")[0] != '\0') {
         (void)printf("  ");
-        put(client_text(s->capture, "summary"));
+        client_put(client_text(s->capture, "summary"));
         (void)puts("");
     }
     (void)printf("  onset %s, trigger %s", client_text(s->capture, "onset"),
@@ -101,7 +93,7 @@ static void put_counts(const struct show *s)
     (void)puts("");
     if (client_number(s->incident, "suppressed") > 0) {
         (void)printf("  %.0f more captures held back: ", client_number(s->incident, "suppressed"));
-        put(client_text(s->incident, "suppressed_why"));
+        client_put(client_text(s->incident, "suppressed_why"));
         (void)puts("");
     }
 }
@@ -117,7 +109,7 @@ static void put_growth(const struct show *s)
         return;
     }
     (void)printf("\n");
-    put(headline);
+    client_put(headline);
     (void)puts("");
     const cJSON *row = NULL;
     cJSON_ArrayForEach(row, client_array(growth, "rows"))
@@ -130,7 +122,7 @@ static void put_growth(const struct show *s)
         (void)snprintf(grown, sizeof(grown), "%s%s", diff ? "+" : "",
                        client_size((int64_t)client_number(row, field), size, sizeof(size)));
         (void)printf("  %11s  ", grown);
-        put(client_text(row, "function"));
+        client_put(client_text(row, "function"));
         (void)puts("");
     }
 }
@@ -149,18 +141,18 @@ static void put_runs(const struct show *s)
         (void)printf("  %-12s %-8s %-12s %6.1f s  ", client_text(item, "collector"),
                      client_text(item, "phase"), client_text(item, "outcome"),
                      ms > 0 ? ms / 1000 : 0);
-        put(client_text(item, "text"));
+        client_put(client_text(item, "text"));
         (void)puts("");
     }
     cJSON_ArrayForEach(item, client_array(s->manifest, "skipped"))
     {
         (void)printf("  %-12s %-8s %-12s %8s  ", client_text(item, "collector"), "", "not run", "");
-        put(client_text(item, "why"));
+        client_put(client_text(item, "why"));
         (void)puts("");
     }
     if (client_true(s->manifest, "partial")) {
         (void)printf("  PARTIAL: ");
-        put(client_text(s->manifest, "partial_why"));
+        client_put(client_text(s->manifest, "partial_why"));
         (void)puts("");
     }
 }

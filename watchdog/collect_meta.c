@@ -36,6 +36,7 @@ int collect_meta_open(int staging_fd, unsigned run, const struct collector_confi
         return fd;
     }
     *ret = (struct collect_meta){.fd = fd, .collector = config->name};
+    memcpy(ret->name, name, sizeof(name));
     AUTO_BUF struct buf line = BUF_INIT(LINE_MAX_BYTES);
     char wall[CLOCK_TEXT_SIZE];
     (void)buf_add_text(&line, "{\"event\":\"start\"");
@@ -98,4 +99,12 @@ void collect_meta_end(struct collect_meta *m, enum wire_outcome outcome, const c
     add_text(&line, "text", text);
     write_line(m, &line);
     (void)close(take_fd(&m->fd));
+}
+
+void collect_meta_drop(struct collect_meta *m, int staging_fd)
+{
+    if (m->fd >= 0) {
+        (void)unlinkat(staging_fd, m->name, 0);
+        (void)close(take_fd(&m->fd));
+    }
 }

@@ -35,6 +35,7 @@ struct collect_artifact {
 
 struct collect_meta {
     int fd;
+    char name[128]; /* below the staging directory */
     const char *collector;
     unsigned counts[COLLECT_STATUSES]; /* artifacts by status */
     char problem[384];                 /* the first error text, "" when none; a failure before a
@@ -52,5 +53,7 @@ int collect_meta_open(int staging_fd, unsigned run, const struct collector_confi
 void collect_meta_artifact(struct collect_meta *m, const struct collect_artifact *a);
 /* Writes the end line and closes. */
 void collect_meta_end(struct collect_meta *m, enum wire_outcome outcome, const char *text);
+/* Closes and takes the file away: a phase in which the collector had nothing to do is no run. */
+void collect_meta_drop(struct collect_meta *m, int staging_fd);
 
 #endif

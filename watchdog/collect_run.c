@@ -30,6 +30,7 @@ struct run {
     struct collector_target target;
     struct collect_steps steps;
     struct collect_meta meta;
+    bool idle; /* the collector has no step in this phase */
     struct arena plan_arena;
     int64_t started_ms;
 };
@@ -130,6 +131,7 @@ static enum wire_outcome carry_out(struct run *r, char *text, size_t size)
         outcome = WIRE_FAILED;
     } else {
         int rc = 0;
+        r->idle = plan->count == 0;
         for (size_t i = 0; i < plan->count && rc == 0; i++) {
             rc = collect_step_run(&r->steps, &plan->steps[i]);
         }
@@ -199,6 +201,9 @@ int collect_run_main(void)
         answer.outcome = (uint32_t)carry_out(&r, answer.text, sizeof(answer.text));
     }
     (void)child_kill_strays(NULL, 0);
+    if (r.idle) {
+        collect_meta_drop(&r.meta, COLLECT_STAGING_FD);
+    }
     collect_meta_end(&r.meta, (enum wire_outcome)answer.outcome, answer.text);
     answer.started_ms = r.started_ms;
     answer.ended_ms = clock_mono_ms();

@@ -83,8 +83,9 @@ static const char *expected_name(const struct collector_step *step)
             return step->argv[i + 1];
         }
     }
-    const char *slash = step->argv == NULL ? NULL : strrchr(step->argv[0], '/');
-    return slash != NULL ? slash + 1 : step->argv == NULL ? "unknown" : step->argv[0];
+    const char *tool = step->argv == NULL ? NULL : step->argv[0];
+    const char *slash = tool == NULL ? NULL : strrchr(tool, '/');
+    return slash != NULL ? slash + 1 : tool == NULL ? "unknown" : tool;
 }
 
 void collect_step_skip(struct collect_steps *s, const struct collector_step *step,

@@ -40,9 +40,9 @@ static void copy_name(const char *text, char *out)
     for (; text[n] != '\0' && n < LIMIT_NAME_BYTES; n++) {
         bool fine = strchr(allowed, text[n]) != NULL &&
                     !(n == 0 && text[n] != '\0' && strchr(".-", text[n]) != NULL);
-        out[n] = fine ? text[n] : 'x';
-        if (text[n] == '_') {
-            out[n] = '-';
+        out[n] = text[n];
+        if (!fine) {
+            out[n] = text[n] == '_' ? '-' : 'x';
         }
     }
     if (n == 0) {
@@ -68,13 +68,17 @@ void facts_id(const char *target, const char *rule, int64_t wall_ms, const char 
     (void)getrandom(&random, sizeof(random), GRND_NONBLOCK);
     copy_name(target, t);
     copy_name(instance, i);
-    t[0] = t[0] == '-' ? 'x' : t[0];
+    if (t[0] == '-') {
+        t[0] = 'x';
+    }
     (void)snprintf(ret, LIMIT_ID_BYTES + 1, "%s_%.*s_%s_%s_%04x", t, LIMIT_NAME_BYTES, rule,
                    clock_compact(wall_ms, when), i, (unsigned)random);
     for (char *p = ret; *p != '\0'; p++) {
         bool fine = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
                     (*p >= '0' && *p <= '9') || *p == '.' || *p == '_' || *p == '-';
-        *p = fine ? *p : '-';
+        if (!fine) {
+            *p = '-';
+        }
     }
 }
 
@@ -211,13 +215,10 @@ static int64_t time_in(const char *id, int64_t fallback_ms)
 {
     for (const char *p = strchr(id, '_'); p != NULL; p = strchr(p + 1, '_')) {
         struct tm tm = {0};
-        int ms = 0;
-        char zone = 0;
-        if (sscanf(p, "_%4d%2d%2dT%2d%2d%2d.%3d%c", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-                   &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &ms, &zone) == 8 &&
-            zone == 'Z') {
-            tm.tm_year -= 1900;
-            tm.tm_mon -= 1;
+        const char *fraction = strptime(p, "_%Y%m%dT%H%M%S.", &tm);
+        char *end = NULL;
+        long ms = fraction == NULL ? 0 : strtol(fraction, &end, 10);
+        if (end != NULL && end == fraction + 3 && *end == 'Z' && ms >= 0) {
             return (int64_t)timegm(&tm) * 1000 + ms;
         }
     }

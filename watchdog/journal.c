@@ -82,7 +82,7 @@ static bool read_step(const char *line, size_t len, struct journal_record *r)
 int journal_read(int journal_fd, const char *id, struct journal_record *ret, struct error *err)
 {
     char name[LIMIT_ID_BYTES + 16];
-    AUTO_BUF struct buf text = BUF_INIT(2 * JOURNAL_BYTES);
+    AUTO_BUF struct buf text = BUF_INIT(2 * (size_t)JOURNAL_BYTES);
     struct journal_record r = {.base = NULL};
     int rc = fs_read_at(journal_fd, file_name(id, name, sizeof(name)), &text, err);
     if (rc < 0 && rc != -EMSGSIZE) {
@@ -246,7 +246,7 @@ static void written(uv_work_t *work, int status)
     pump(w);
 }
 
-struct journal_writer *journal_writer_adopt(uv_loop_t *loop, int journal_fd, const char *id)
+struct journal_writer *journal_writer_new(uv_loop_t *loop, int journal_fd, const char *id)
 {
     struct journal_writer *w = xcalloc(1, sizeof(*w));
     w->loop = loop;
@@ -258,17 +258,14 @@ struct journal_writer *journal_writer_adopt(uv_loop_t *loop, int journal_fd, con
     return w;
 }
 
-struct journal_writer *journal_writer_new(uv_loop_t *loop, int journal_fd, const char *id,
-                                          const char *base, int64_t wall_ms, journal_done *created,
-                                          void *arg)
+void journal_writer_create(struct journal_writer *w, const char *base, int64_t wall_ms,
+                           journal_done *created, void *arg)
 {
-    struct journal_writer *w = journal_writer_adopt(loop, journal_fd, id);
     w->base = xstrdup(base);
     w->wall_ms = wall_ms;
     w->created = created;
     w->created_arg = arg;
     pump(w);
-    return w;
 }
 
 void journal_writer_step(struct journal_writer *w, const char *step, int64_t wall_ms,

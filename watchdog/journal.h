@@ -49,12 +49,12 @@ void journal_free_ids(char **ids);
 struct journal_writer;
 typedef void journal_done(int status, const struct error *err, void *arg);
 
-/* Starts creating it; `created` hears of the end. The first failure of a later step is kept. */
-struct journal_writer *journal_writer_new(uv_loop_t *loop, int journal_fd, const char *id,
-                                          const char *base, int64_t wall_ms, journal_done *created,
-                                          void *arg);
-/* A writer for a journal that exists already (recovery). */
-struct journal_writer *journal_writer_adopt(uv_loop_t *loop, int journal_fd, const char *id);
+/* A writer for the journal of `id`, which exists (recovery) or is created next. Never NULL. */
+struct journal_writer *journal_writer_new(uv_loop_t *loop, int journal_fd, const char *id);
+/* Starts creating the journal with its first line, before any step; `created` hears of the end. The
+ * first failure of a later step is kept. */
+void journal_writer_create(struct journal_writer *w, const char *base, int64_t wall_ms,
+                           journal_done *created, void *arg);
 /* Appends a step; never waits; lost lines cost nothing but explanation. `text` may be NULL. */
 void journal_writer_step(struct journal_writer *w, const char *step, int64_t wall_ms,
                          const char *text);

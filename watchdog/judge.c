@@ -183,7 +183,9 @@ static int start_polling(struct judge *j, uv_loop_t *loop, struct error *err)
         j->tick->data = j;
         (void)uv_timer_start(j->tick, on_tick, TICK_MS, TICK_MS);
     }
-    return count == 0 ? 0 : poller_start(loop, targets, count, on_poll, j, &j->poller, err);
+    const struct poller_spec spec = {
+        .loop = loop, .targets = targets, .count = count, .done = on_poll, .arg = j};
+    return count == 0 ? 0 : poller_start(&spec, &j->poller, err);
 }
 
 static struct judge *new_judge(const struct judge_spec *spec)

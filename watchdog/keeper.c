@@ -16,9 +16,8 @@
 enum {
     BACKOFF_FIRST_MS = 100,
     BACKOFF_LAST_MS = 5000,
-    BRAIN_LATE_MS = 3000,     /* its loop sends WIRE_ALIVE each second */
-    BRAIN_SILENCE_MS = 15000, /* this late it is killed: a stuck disk may take its time */
-    SOCKET_BYTES = 1 << 20,   /* some hundred messages */
+    BRAIN_LATE_MS = 3000,   /* its loop sends WIRE_ALIVE each second */
+    SOCKET_BYTES = 1 << 20, /* some hundred messages */
     TICK_MS = 5000,
 };
 
@@ -45,6 +44,16 @@ size_t keeper_known(const struct keeper *k, pid_t *ret)
         }
     }
     return count;
+}
+
+void keeper_sweep(const struct keeper *k)
+{
+    pid_t known[KEEPER_JOBS_MAX + 1];
+    size_t count = keeper_known(k, known);
+    unsigned killed = child_kill_strays(known, count);
+    if (killed > 0) {
+        log_warn("%u processes were left behind, killed", killed);
+    }
 }
 
 static int start_brain(struct keeper *k, struct error *err)
@@ -105,7 +114,8 @@ static void brain_ended(struct keeper *k)
         return;
     }
     keeper_requests_serve(k);
-    (void)close(take_fd(&k->brain_fd));
+    keeper_requests_end(k);
+    keeper_sweep(k);
     keeper_jobs_abandon(k);
     char text[64];
     (void)child_status_text(status, text, sizeof(text));
@@ -194,8 +204,8 @@ static void feed_watchdog(struct keeper *k, int64_t now_ms)
         notify_send("WATCHDOG=1");
         k->watchdog_sent_ms = now_ms;
     }
-    if (k->brain.pid > 0 && silent_ms >= BRAIN_SILENCE_MS) {
-        log_error("the brain has been silent for %d s, killing it", BRAIN_SILENCE_MS / 1000);
+    if (k->brain.pid > 0 && silent_ms >= KEEPER_SILENCE_MS) {
+        log_error("the brain has been silent for %d s, killing it", KEEPER_SILENCE_MS / 1000);
         k->brain_alive_ms = now_ms;
         child_signal(&k->brain, SIGKILL);
     }

@@ -8,7 +8,7 @@
  *
  *   keeper.c          the loop, signals, the brain's life       keeper_jobs.c     children that
  * answer one request keeper_plan.c     loading and reloading the configuration   keeper_requests.c
- * what the brain may ask for
+ * what the brain may ask for                    keeper_found.c    which processes the targets are
  */
 #ifndef WATCHDOG_KEEPER_H
 #define WATCHDOG_KEEPER_H
@@ -22,7 +22,10 @@ enum {
     KEEPER_JOBS_MAX = 128, /* four captures of some thirty collectors, and the sealers */
     KEEPER_CAPTURES_MAX = 16,
     KEEPER_PLANS_MAX = 4, /* reloads while captures run; one more is refused until one has ended */
-    KEEPER_GRACE_MS = 2000, /* between a deadline and SIGKILL; the promise of DESIGN.md */
+    KEEPER_EXTRACTS_MAX = 16, /* downloads of single artifacts at once */
+    KEEPER_LIVES = 4, /* processes that a target has been and a capture may still be about */
+    KEEPER_SILENCE_MS = 15000, /* of the brain, before it is killed: a stuck disk takes its time */
+    KEEPER_GRACE_MS = 2000,    /* between a deadline and SIGKILL; the promise of DESIGN.md */
 };
 
 struct keeper_plan {
@@ -49,6 +52,16 @@ struct keeper_job {
     struct wire_message reply;
 };
 
+/* What FIND has answered for one target. */
+struct keeper_found {
+    char target[LIMIT_NAME_BYTES + 1]; /* "": free row */
+    unsigned next;
+    struct {
+        int32_t pid; /* 0: none */
+        uint64_t start_ticks;
+    } lives[KEEPER_LIVES];
+};
+
 struct keeper {
     const char *config_path;
     char programs[PLAN_PATH_BYTES]; /* directory of the sister programs */
@@ -63,6 +76,8 @@ struct keeper {
     uint32_t brain_generation; /* what the brain says it runs */
     struct keeper_capture captures[KEEPER_CAPTURES_MAX];
     struct keeper_job jobs[KEEPER_JOBS_MAX];
+    struct keeper_found found[2 * LIMIT_TARGETS]; /* those of a plan and of the one before */
+    bool load_again;                              /* a reload was asked for while one was loading */
     struct child brain;
     int brain_fd;
     int64_t brain_start_ms; /* when to start it next; 0: it runs */
@@ -88,11 +103,16 @@ int keeper_watch(struct keeper *k, int fd, enum keeper_source source, uint32_t i
 /* The pids that are ours and known; returns their count (at most KEEPER_JOBS_MAX + 1). */
 size_t keeper_known(const struct keeper *k, pid_t *ret);
 
+/* Kills what an ended child has left behind: processes whose parent we have become. */
+void keeper_sweep(const struct keeper *k);
+
 /* keeper_plan.c: starts incidentd-config; its end arrives at keeper_plan_loaded. `asked` is the
  * brain's request, answered when the plan is in force or refused; NULL: nobody waits. */
 int keeper_plan_load(struct keeper *k, const struct wire_message *asked, struct error *err);
 void keeper_plan_loaded(struct keeper *k, const struct keeper_job *job, int status);
-/* As keeper_plan_load, for a running daemon: tells the service manager too. */
+/* As keeper_plan_load, for a running daemon: tells the service manager too. One at a time: while
+ * one loads the brain's request is refused with -EBUSY, and one of the service manager is done
+ * after it. */
 int keeper_plan_reload(struct keeper *k, const struct wire_message *asked, struct error *err);
 /* The brain cannot work with the current plan: the one it runs, of m->generation, becomes current
  * again. */
@@ -124,8 +144,15 @@ int64_t keeper_jobs_expire(struct keeper *k, int64_t now_ms);
 void keeper_jobs_abandon(struct keeper *k);
 bool keeper_jobs_idle(const struct keeper *k);
 
+/* keeper_found.c: is the message's (pid, start_ticks) one that its target has been? */
+bool keeper_found_knows(struct keeper *k, const struct wire_message *m);
+/* Keeps the answer of a FIND. */
+void keeper_found_note(struct keeper *k, const struct wire_message *m);
+
 /* keeper_requests.c: reads and serves what the brain has sent. */
 void keeper_requests_serve(struct keeper *k);
+/* Closes the brain's socket with all that still lies in it. */
+void keeper_requests_end(struct keeper *k);
 /* Answers `request` with `status` (and err's text when negative). */
 void keeper_answer(struct keeper *k, const struct wire_message *request, int status,
                    const struct error *err);

@@ -115,6 +115,26 @@ static int start_collect(struct keeper *k, const struct wire_message *m, const c
     return keeper_job_start(k, job, &spec, timeout_ms, err);
 }
 
+/* Jobs that do, or did and have not ended, what `m` asks for: a second of a kind on the same object
+ * only comes from a brain that is not itself. */
+static size_t twins(const struct keeper *k, const struct wire_message *m)
+{
+    size_t count = 0;
+    bool packs = m->type == WIRE_EXPLAIN || m->type == WIRE_PACK;
+    for (size_t i = 0; i < KEEPER_JOBS_MAX; i++) {
+        const struct keeper_job *job = &k->jobs[i];
+        const struct wire_message *r = &job->request;
+        bool sealing = r->type == WIRE_EXPLAIN || r->type == WIRE_PACK;
+        if (job->child.pid == 0 || (r->type != m->type && !(packs && sealing))) {
+            continue;
+        }
+        bool same = r->generation == m->generation && r->target == m->target &&
+                    (m->type == WIRE_FIND || r->collector == m->collector);
+        count += m->type == WIRE_EXTRACT || (packs ? strcmp(r->capture, m->capture) == 0 : same);
+    }
+    return count;
+}
+
 int keeper_job_run(struct keeper *k, const struct wire_message *m, struct error *err)
 {
     const struct plan_head *head = keeper_plan_of(k, m->generation)->plan.head;
@@ -125,6 +145,13 @@ int keeper_job_run(struct keeper *k, const struct wire_message *m, struct error 
     if (m->target >= head->target_count || m->collector >= head->collector_count ||
         m->phase >= 32 || (head->collectors[m->collector].phases >> m->phase & 1) == 0) {
         return error_set(err, -EINVAL, "no such target, collector or phase in the plan");
+    }
+    if (m->pid != 0 && !keeper_found_knows(k, m)) {
+        return error_set(err, -EPERM, "process %d was not found for target '%s'", m->pid,
+                         head->targets[m->target].name);
+    }
+    if (twins(k, m) > 0) {
+        return error_set(err, -EBUSY, "this collector looks at the target already");
     }
     const struct plan_collector *collector = &head->collectors[m->collector];
     struct child_spec spec;
@@ -139,6 +166,9 @@ int keeper_job_find(struct keeper *k, const struct wire_message *m, struct error
 {
     if (m->target >= keeper_plan_of(k, m->generation)->plan.head->target_count) {
         return error_set(err, -EINVAL, "no such target in the plan");
+    }
+    if (twins(k, m) > 0) {
+        return error_set(err, -EBUSY, "the target is being looked for already");
     }
     struct child_spec spec;
     child_spec_init(&spec);
@@ -171,7 +201,7 @@ int keeper_job_seal(struct keeper *k, const struct wire_message *m, const int *f
         return error_set(err, -EINVAL, "no such capture is open, or not two descriptors");
     }
     struct keeper_job *job = keeper_job_new(k);
-    if (job == NULL) {
+    if (job == NULL || twins(k, m) >= (extract ? KEEPER_EXTRACTS_MAX : 1)) {
         return error_set(err, -EAGAIN, "too many jobs run at once");
     }
     int64_t timeout_ms = 0;
@@ -287,7 +317,11 @@ static void answer(struct keeper *k, const struct keeper_job *job, int status)
     m.id = job->request.id;
     m.generation = job->request.generation;
     m.reply = 1;
+    m.target = job->request.target;
     AUTO_CLOSE int fd = open_found(&m);
+    if (fd >= 0) {
+        keeper_found_note(k, &m);
+    }
     keeper_send(k, &m, &fd, fd >= 0 ? 1 : 0);
 }
 
@@ -302,13 +336,9 @@ void keeper_job_ended(struct keeper *k, size_t index)
     if (child_reap(&job->child, &status) == 0) {
         return;
     }
-    if (!WIFEXITED(status) && (job->request.type == WIRE_RUN || job->request.type == WIRE_FIND)) {
-        pid_t known[KEEPER_JOBS_MAX + 1];
-        size_t count = keeper_known(k, known);
-        unsigned strays = child_kill_strays(known, count);
-        if (strays > 0) {
-            log_warn("a collector died and left %u processes, killed", strays);
-        }
+    bool supervised = job->request.type == WIRE_RUN || job->request.type == WIRE_FIND;
+    if (!supervised || !WIFEXITED(status)) { /* incidentd-collect ends its own tree while it can */
+        keeper_sweep(k);
     }
     struct keeper_job ended = *job;
     job->socket = job->plan_fd = -1;

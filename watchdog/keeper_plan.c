@@ -59,6 +59,15 @@ static int open_config(const char *path, struct error *err)
     return rc < 0 ? rc : take_fd(&fd);
 }
 
+static bool is_loading(const struct keeper *k)
+{
+    bool loading = false;
+    for (size_t i = 0; i < KEEPER_JOBS_MAX; i++) {
+        loading = loading || (k->jobs[i].child.pid > 0 && k->jobs[i].request.type == WIRE_RELOAD);
+    }
+    return loading;
+}
+
 int keeper_plan_load(struct keeper *k, const struct wire_message *asked, struct error *err)
 {
     AUTO_CLOSE int config_fd = open_config(k->config_path, err);
@@ -94,6 +103,11 @@ int keeper_plan_load(struct keeper *k, const struct wire_message *asked, struct 
 
 int keeper_plan_reload(struct keeper *k, const struct wire_message *asked, struct error *err)
 {
+    if (is_loading(k)) {
+        k->load_again = k->load_again || asked == NULL;
+        return asked == NULL ? 0
+                             : error_set(err, -EBUSY, "the configuration is being loaded already");
+    }
     notify_reloading();
     int rc = keeper_plan_load(k, asked, err);
     if (rc < 0) {
@@ -210,7 +224,9 @@ static int read_problem(const struct keeper *k, int plan_fd, struct error *err)
     ssize_t n = pread(plan_fd, text, sizeof(text) - 1, 0);
     text[n < 0 ? 0 : n] = '\0';
     for (char *p = text; *p != '\0'; p++) {
-        *p = (unsigned char)*p < ' ' ? ' ' : *p;
+        if ((unsigned char)*p < ' ') {
+            *p = ' ';
+        }
     }
     if (text[0] != '\0') {
         return error_set(err, -EINVAL, "%s", text);
@@ -219,7 +235,7 @@ static int read_problem(const struct keeper *k, int plan_fd, struct error *err)
     return error_at(err, k->config_path, 0, 0);
 }
 
-void keeper_plan_loaded(struct keeper *k, const struct keeper_job *job, int status)
+static void take_loaded(struct keeper *k, const struct keeper_job *job, int status)
 {
     struct error err = ERROR_INIT;
     bool first = k->generation == 0;
@@ -254,9 +270,22 @@ void keeper_plan_loaded(struct keeper *k, const struct keeper_job *job, int stat
     }
 }
 
+void keeper_plan_loaded(struct keeper *k, const struct keeper_job *job, int status)
+{
+    struct error err = ERROR_INIT;
+    take_loaded(k, job, status);
+    if (k->load_again && !k->done && !k->stopping) {
+        k->load_again = false;
+        (void)keeper_plan_reload(k, NULL, &err);
+    }
+}
+
 void keeper_plan_send(struct keeper *k)
 {
     const struct keeper_plan *now = keeper_plan_of(k, k->generation);
+    if (now == NULL) {
+        return;
+    }
     const struct plan_head *head = now->plan.head;
     struct wire_message m = {.type = WIRE_PLAN, .generation = now->generation};
     int fds[WIRE_FDS_MAX] = {now->fd};

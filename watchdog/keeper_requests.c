@@ -14,6 +14,25 @@
 #include <errno.h>
 #include <signal.h>
 
+void keeper_requests_end(struct keeper *k)
+{
+    /* Taken out one by one: descriptors that the kernel drops with a socket are closed on our time,
+     * and wire_receive takes the harm from them. */
+    struct wire_message m;
+    int fds[WIRE_FDS_MAX];
+    size_t count = 0;
+    int rc = k->brain_fd < 0 ? 0 : 1;
+    while (rc == 1 || rc == -EPROTO) {
+        rc = wire_receive(k->brain_fd, &m, fds, &count, NULL);
+        for (size_t i = 0; rc == 1 && i < count; i++) {
+            (void)close(fds[i]);
+        }
+    }
+    if (k->brain_fd >= 0) {
+        (void)close(take_fd(&k->brain_fd));
+    }
+}
+
 void keeper_send(struct keeper *k, const struct wire_message *m, const int *fds, size_t count)
 {
     struct error err = ERROR_INIT;
@@ -189,11 +208,18 @@ void keeper_requests_serve(struct keeper *k)
         size_t count = 0;
         struct error err = ERROR_INIT;
         int rc = wire_receive(k->brain_fd, &m, fds, &count, &err);
-        if (rc == -EAGAIN || rc == 0) {
-            return; /* its end is seen by pidfd */
+        if (rc == -EAGAIN) {
+            return;
+        }
+        if (rc == 0) { /* a closed socket would wake us until the pidfd tells its end */
+            keeper_requests_end(k);
+            k->brain_alive_ms -= KEEPER_SILENCE_MS - KEEPER_GRACE_MS;
+            return;
         }
         if (rc < 0) {
-            log_err(LOG_LEVEL_ERROR, &err, "a message of the brain is refused");
+            log_err(LOG_LEVEL_ERROR, &err, "the brain sends no requests, starting it anew");
+            child_signal(&k->brain, SIGKILL);
+            keeper_requests_end(k);
             return;
         }
         bool any_plan = m.type == WIRE_ALIVE || m.type == WIRE_RELOAD_FAILED;

@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * link.c: requests are matched to answers by id in a hash table; what the socket cannot take waits
- * in a queue with duplicated descriptors, so that a caller never waits and may close its own at
- * once.
+ * link.c: requests are matched to answers by id, in a list: a handful are open at any time. What
+ * the socket cannot take waits in a queue with duplicated descriptors, so that a caller never waits
+ * and may close its own at once.
  */
 #include "watchdog/link.h"
 
 #include <errno.h>
 #include <fcntl.h>
 
-#include "base/hash.h"
-
 struct request {
+    struct request *next;
     uint64_t id;
     link_answer *answer;
     void *arg;
-    UT_hash_handle hh;
 };
 
 struct waiting {
@@ -30,8 +28,8 @@ struct link {
     int fd;
     uint32_t generation;
     uint64_t next_id;
-    struct request *requests;
-    struct waiting *first; /* queue of what could not be sent yet */
+    struct request *requests; /* those not answered yet */
+    struct waiting *first;    /* queue of what could not be sent yet */
     struct waiting **last;
     struct link_handlers handlers;
     bool closed;
@@ -61,19 +59,30 @@ static void lost(struct link *l)
     }
 }
 
+/* Takes the open request `id` out of the list; NULL when there is none. */
+static struct request *take_request(struct link *l, uint64_t id)
+{
+    for (struct request **at = &l->requests; *at != NULL; at = &(*at)->next) {
+        struct request *r = *at;
+        if (r->id == id) {
+            *at = r->next;
+            return r;
+        }
+    }
+    return NULL;
+}
+
 static void deliver(struct link *l, const struct wire_message *m, int *fds, size_t count)
 {
     if (m->reply == 0) {
         l->handlers.order(m, fds, count, l->handlers.arg);
         return;
     }
-    struct request *r = NULL;
-    HASH_FIND(hh, l->requests, &m->id, sizeof(m->id), r);
+    struct request *r = take_request(l, m->id);
     if (r == NULL) {
         close_fds(fds, count);
         return;
     }
-    HASH_DEL(l->requests, r);
     link_answer *answer = r->answer;
     void *arg = r->arg;
     free(r);
@@ -170,8 +179,8 @@ uint64_t link_request(struct link *l, struct wire_message *m, const int *fds, si
     m->generation = m->generation == 0 ? l->generation : m->generation;
     if (answer != NULL) {
         struct request *r = xcalloc(1, sizeof(*r));
-        *r = (struct request){.id = m->id, .answer = answer, .arg = arg};
-        HASH_ADD(hh, l->requests, id, sizeof(r->id), r);
+        *r = (struct request){.next = l->requests, .id = m->id, .answer = answer, .arg = arg};
+        l->requests = r;
     }
     if (l->closed) {
         return m->id;
@@ -197,7 +206,7 @@ void link_close(struct link *l)
     l->closed = true;
     while (l->requests != NULL) {
         struct request *r = l->requests;
-        HASH_DEL(l->requests, r);
+        l->requests = r->next;
         struct wire_message m = {.reply = 1, .id = r->id, .status = -ECANCELED};
         r->answer(&m, NULL, 0, r->arg);
         free(r);

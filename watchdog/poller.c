@@ -443,17 +443,16 @@ static int make_multi(struct poller *p, struct error *err)
     return 0;
 }
 
-int poller_start(uv_loop_t *loop, const struct poller_target *targets, size_t count,
-                 void (*done)(const struct poller_result *result, void *arg), void *arg,
-                 struct poller **ret, struct error *err)
+int poller_start(const struct poller_spec *spec, struct poller **ret, struct error *err)
 {
+    size_t count = spec->count;
     struct poller *p = xcalloc(1, sizeof(*p));
-    p->loop = loop;
-    p->done = done;
-    p->arg = arg;
+    p->loop = spec->loop;
+    p->done = spec->done;
+    p->arg = spec->arg;
     p->count = count;
     p->slots = xcalloc(count + 1, sizeof(*p->slots));
-    (void)uv_timer_init(loop, &p->timer);
+    (void)uv_timer_init(spec->loop, &p->timer);
     p->timer.data = p;
     p->open = 1 + count;
     int64_t now = clock_mono_ms();
@@ -461,9 +460,9 @@ int poller_start(uv_loop_t *loop, const struct poller_target *targets, size_t co
     for (size_t i = 0; i < count; i++) {
         struct slot *s = &p->slots[i];
         s->poller = p;
-        s->target = targets[i];
+        s->target = spec->targets[i];
         buf_init(&s->page, LIMIT_PAGE_BYTES);
-        (void)uv_timer_init(loop, &s->timer);
+        (void)uv_timer_init(spec->loop, &s->timer);
         s->timer.data = s;
         s->stats.interval_ms = s->target.interval_ms;
         int64_t offset = (int64_t)i * SPREAD_MS / (int64_t)count;

@@ -41,10 +41,16 @@ struct poller_stats {
 
 struct poller;
 
-/* Starts polling; `done` is called on the loop once per poll. 0 and *ret, or an error. */
-int poller_start(uv_loop_t *loop, const struct poller_target *targets, size_t count,
-                 void (*done)(const struct poller_result *result, void *arg), void *arg,
-                 struct poller **ret, struct error *err);
+struct poller_spec {
+    uv_loop_t *loop;
+    const struct poller_target *targets; /* copied */
+    size_t count;
+    void (*done)(const struct poller_result *result, void *arg); /* on the loop, once per poll */
+    void *arg;
+};
+
+/* Starts polling. 0 and *ret, or an error. */
+int poller_start(const struct poller_spec *spec, struct poller **ret, struct error *err);
 /* Ends all polls; frees when libuv has closed the handles (the loop must run on). NULL is a no-op.
  */
 void poller_stop(struct poller *p);

@@ -34,10 +34,10 @@ void publish_drop(int bundles_fd, const char *id)
     (void)unlinkat(bundles_fd, temp_name(name, sizeof(name), id), 0);
 }
 
-static void to_hex(const unsigned char *digest, unsigned len, char *out)
+static void to_hex(const unsigned char *digest, size_t len, char *out)
 {
     static const char digits[] = "0123456789abcdef";
-    for (unsigned i = 0; i < len; i++) {
+    for (size_t i = 0; i < len; i++) {
         out[2 * i] = digits[digest[i] >> 4];
         out[2 * i + 1] = digits[digest[i] & 15];
     }
@@ -47,7 +47,7 @@ static void to_hex(const unsigned char *digest, unsigned len, char *out)
 /* SHA-256 of the whole file, as 64 hex digits, and its length. */
 static int sum_file(int fd, char hex[65], int64_t *ret_size, struct error *err)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned char digest[EVP_MAX_MD_SIZE] = {0};
     unsigned digest_len = 0;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     char *chunk = xcalloc(1, 256 << 10);
@@ -164,7 +164,7 @@ int publish_bundle(const struct publish_request *r, struct store_entry *ret, str
         rc = take_manifest(status, r->id, &manifest, &e, err);
     }
     cJSON_Delete(status);
-    if (rc == 0) {
+    if (manifest != NULL) {
         rc = write_beside(r, &e, manifest, err);
     }
     if (rc == 0) {

@@ -75,7 +75,7 @@ static void start_next(struct recovery *r)
             r->last = &r->queue;
         }
         struct journal_writer *journal =
-            item->journal ? journal_writer_adopt(env->loop, env->journal_fd, item->id) : NULL;
+            item->journal ? journal_writer_new(env->loop, env->journal_fd, item->id) : NULL;
         r->under_way++;
         struct capture *c = capture_recover(env, r->options.generation, item->id, item->base,
                                             item->orphan, journal);
@@ -120,7 +120,7 @@ static void take_journal(struct recovery *r, const char *id)
         return;
     }
     if (store_listed(env->bundles_fd, id)) {
-        journal_writer_end(journal_writer_adopt(env->loop, env->journal_fd, id), true, NULL, NULL);
+        journal_writer_end(journal_writer_new(env->loop, env->journal_fd, id), true, NULL, NULL);
         discard(r, id);
         return;
     }

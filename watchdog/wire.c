@@ -4,6 +4,18 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+/* The kernel's SCM_MAX_FD. Room for all a peer can send: what does not fit the kernel closes, and
+ * on our time. */
+enum { SENDABLE_FDS = 253 };
+
+/* Closing the last descriptor of a socket whose peer asked it to linger waits for that peer's own
+ * peer: a sender that is not trusted could stop us for hours. */
+static void forget_lingering(int fd)
+{
+    const struct linger none = {.l_onoff = 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none)); /* ENOTSOCK: good */
+}
+
 int wire_send(int fd, const struct wire_message *m, const int *fds, size_t count, struct error *err)
 {
     struct wire_message copy = *m;
@@ -19,7 +31,7 @@ int wire_send(int fd, const struct wire_message *m, const int *fds, size_t count
     if (count > 0) {
         msg.msg_control = control.bytes;
         msg.msg_controllen = CMSG_SPACE(sizeof(int) * count);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+        struct cmsghdr *c = &control.align;
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
         c->cmsg_len = CMSG_LEN(sizeof(int) * count);
@@ -50,6 +62,7 @@ static size_t take_descriptors(struct msghdr *msg, int ret_fds[WIRE_FDS_MAX])
         for (size_t i = 0; i < here; i++) {
             int fd = -1;
             memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+            forget_lingering(fd);
             if (count < WIRE_FDS_MAX) {
                 ret_fds[count++] = fd;
             } else {
@@ -67,7 +80,7 @@ int wire_receive(int fd, struct wire_message *ret, int ret_fds[WIRE_FDS_MAX], si
     struct iovec iov = {.iov_base = &m, .iov_len = sizeof(m)};
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int) * WIRE_FDS_MAX)];
+        char bytes[CMSG_SPACE(sizeof(int) * SENDABLE_FDS)];
     } control = {0};
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
@@ -83,10 +96,11 @@ int wire_receive(int fd, struct wire_message *ret, int ret_fds[WIRE_FDS_MAX], si
     }
     int fds[WIRE_FDS_MAX];
     size_t count = take_descriptors(&msg, fds);
-    if (n == 0) {
+    const int cut = MSG_TRUNC | MSG_CTRUNC;
+    if (n == 0 && count == 0 && (msg.msg_flags & cut) == 0) {
         return 0;
     }
-    if (n != (ssize_t)sizeof(m) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    if (n != (ssize_t)sizeof(m) || (msg.msg_flags & cut) != 0) {
         for (size_t i = 0; i < count; i++) {
             (void)close(fds[i]);
         }

@@ -64,15 +64,17 @@ class Browser:
     def type(self, selector, text):
         self.call("POST", f"/element/{self.find(selector)}/value", {"text": text})
 
-    def text(self, selector="body"):
-        return self.call("GET", f"/element/{self.find(selector)}/text")
+    def text(self):
+        """What a person can read."""
+        return self.run("return document.body === null ? '' : document.body.innerText")
 
     def links(self):
         return self.run("return [...document.links].map(a => a.href)")
 
     def console(self):
-        """What the browser complained about since the last call."""
-        return [entry["message"] for entry in self.call("POST", "/se/log", {"type": "browser"})]
+        """The warnings and errors since the last call; hints for whoever writes pages are left out."""
+        return [entry["message"] for entry in self.call("POST", "/se/log", {"type": "browser"})
+                if entry["level"] in ("WARNING", "SEVERE")]
 
     def screenshot(self, path):
         pathlib.Path(path).write_bytes(base64.b64decode(self.call("GET", "/screenshot")))

@@ -243,8 +243,10 @@ class Daemon:
 class Faulty:
     """examples/faulty: a C service with switchable faults and the usual metric names."""
 
+    wrapper = ()  # a command that ends in executing what follows it
+
     def __init__(self, *arguments, log=None):
-        self.process = subprocess.Popen([BIN / "faulty", *([] if "--port" in arguments else ["--port", "0"]),
+        self.process = subprocess.Popen([*self.wrapper, BIN / "faulty", *([] if "--port" in arguments else ["--port", "0"]),
                                          *map(str, arguments)],
                                         stdout=subprocess.PIPE, stderr=log or subprocess.DEVNULL, text=True)
         line = self.process.stdout.readline()

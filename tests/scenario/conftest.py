@@ -57,3 +57,18 @@ def daemon(tmp_path):
     yield make
     for one in made:
         one.stop()
+
+
+@pytest.fixture(scope="session")
+def sealed(tmp_path_factory):
+    """One daemon with a token and a sealed capture, for all tests that only ask; see tests/lib/sealed.py."""
+    import sealed as module
+    place = tmp_path_factory.mktemp("sealed")
+    for folder in (place, place.parent, place.parent.parent):
+        if "pytest" in folder.name:
+            folder.chmod(0o755)
+    one = module.Sealed(place)
+    try:
+        yield one.begin()
+    finally:
+        one.end()

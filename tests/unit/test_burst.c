@@ -39,7 +39,7 @@ static double threshold(double total)
             return bad;
         }
     }
-    return INFINITY;
+    return HUGE_VAL;
 }
 
 static void thresholds_are_as_documented(void **state)

@@ -116,7 +116,8 @@ static void the_writer_keeps_the_order(void **state)
 {
     struct place *p = *state;
     struct journal_record r;
-    struct journal_writer *w = journal_writer_new(&p->loop, p->fd, id, "{}", 1, on_created, p);
+    struct journal_writer *w = journal_writer_new(&p->loop, p->fd, id);
+    journal_writer_create(w, "{}", 1, on_created, p);
     for (int i = 0; i < 100; i++) {
         char text[16];
         (void)snprintf(text, sizeof(text), "n%d", i);
@@ -133,14 +134,15 @@ static void the_writer_keeps_the_order(void **state)
 static void the_writer_removes_at_the_end(void **state)
 {
     struct place *p = *state;
-    struct journal_writer *w = journal_writer_new(&p->loop, p->fd, id, "{}", 1, on_created, p);
+    struct journal_writer *w = journal_writer_new(&p->loop, p->fd, id);
+    journal_writer_create(w, "{}", 1, on_created, p);
     journal_writer_step(w, "begun", 2, NULL);
     journal_writer_end(w, true, on_ended, p);
     (void)uv_run(&p->loop, UV_RUN_DEFAULT);
     assert_int_equal(p->ended, 1);
     struct journal_record r;
     assert_int_equal(journal_read(p->fd, id, &r, NULL), -ENOENT);
-    w = journal_writer_adopt(&p->loop, p->fd, id); /* absent is fine */
+    w = journal_writer_new(&p->loop, p->fd, id); /* absent is fine */
     journal_writer_end(w, true, on_ended, p);
     (void)uv_run(&p->loop, UV_RUN_DEFAULT);
     assert_int_equal(p->ended, 2);

@@ -305,7 +305,9 @@ static void run(struct run *r, const struct poller_target *targets, size_t count
     (void)uv_timer_init(&r->loop, &r->deadline);
     r->deadline.data = r;
     (void)uv_timer_start(&r->deadline, on_deadline, DEADLINE_MS, 0);
-    assert_int_equal(poller_start(&r->loop, targets, count, on_result, r, &r->poller, NULL), 0);
+    const struct poller_spec spec = {
+        .loop = &r->loop, .targets = targets, .count = count, .done = on_result, .arg = r};
+    assert_int_equal(poller_start(&spec, &r->poller, NULL), 0);
     while (!r->stopped) {
         for (size_t i = 0; i < count; i++) {
             poller_stats_of(r->poller, i, &stats[i]);
@@ -504,7 +506,9 @@ static void stops_amid_a_poll(void **state)
     struct run r = {.stopped = false};
     assert_int_equal(uv_loop_init(&r.loop), 0);
     const struct poller_target target = {.url = s.url, .interval_ms = 9000, .timeout_ms = 9000};
-    assert_int_equal(poller_start(&r.loop, &target, 1, on_result, &r, &r.poller, NULL), 0);
+    const struct poller_spec spec = {
+        .loop = &r.loop, .targets = &target, .count = 1, .done = on_result, .arg = &r};
+    assert_int_equal(poller_start(&spec, &r.poller, NULL), 0);
     while (atomic_load(&s.requests) == 0) {
         (void)uv_run(&r.loop, UV_RUN_NOWAIT);
     }
