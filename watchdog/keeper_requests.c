@@ -99,7 +99,7 @@ static int add(struct keeper *k, const struct wire_message *m, const int *fds, s
     if (capture == NULL || count != 1) {
         return error_set(err, -ENOENT, "no such capture is open, or not one descriptor");
     }
-    return staging_add(&k->staging, capture->dir_fd, m->name, fds[0], err);
+    return staging_add(capture->dir_fd, m->name, fds[0], err);
 }
 
 static int discard(struct keeper *k, const struct wire_message *m, struct error *err)

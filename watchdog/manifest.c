@@ -43,20 +43,33 @@ static cJSON *read_object(int dir_fd, const char *name, int *ret)
     return NULL;
 }
 
+/* The same, when it is about `id`: a collector can write there as well. */
+static cJSON *read_own(int dir_fd, const char *name, const char *id, int *ret)
+{
+    cJSON *o = read_object(dir_fd, name, ret);
+    const cJSON *own = cJSON_GetObjectItemCaseSensitive(o, "id");
+    if (o != NULL && (!cJSON_IsString(own) || strcmp(own->valuestring, id) != 0)) {
+        cJSON_Delete(o);
+        *ret = -EINVAL;
+        return NULL;
+    }
+    return o;
+}
+
 /* The brain's part; without it, what was known when the rule fired, else what recovery could tell
  * from the name alone. */
 static cJSON *read_base(int dir_fd, const char *id)
 {
     static const char *const instead[] = {"trigger.json", "orphan.json"};
     int rc = 0;
-    cJSON *base = read_object(dir_fd, "base.json", &rc);
+    cJSON *base = read_own(dir_fd, "base.json", id, &rc);
     if (base != NULL) {
         return base;
     }
     const char *why = rc == -EINVAL ? "base.json is broken"
                                     : "base.json is missing: incidentd ended before it was written";
     for (size_t i = 0; i < ARRAY_LEN(instead) && base == NULL; i++) {
-        base = read_object(dir_fd, instead[i], &rc);
+        base = read_own(dir_fd, instead[i], id, &rc);
     }
     if (base == NULL) {
         base = cJSON_CreateObject();
@@ -159,12 +172,15 @@ static void drop_argv(cJSON *artifacts)
     }
 }
 
-int manifest_write(int dir_fd, const char *id, const struct seal_files *files,
-                   const struct seal_meta *meta, struct buf *out, struct error *err)
+static int write_with(int dir_fd, const char *id, const struct seal_files *files,
+                      const struct seal_meta *meta, struct buf *out, struct error *err)
 {
     cJSON *m = read_base(dir_fd, id);
     if (meta->interrupted > 0) {
         mark_partial(m, "a collector was interrupted: there is no record of its end");
+    }
+    if (meta->left_out) {
+        mark_partial(m, "the records of the collectors are longer than their limit");
     }
     static const char *const ours[] = {"runs", "artifacts", "files", "files_left_off"};
     for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
@@ -187,5 +203,21 @@ int manifest_write(int dir_fd, const char *id, const struct seal_files *files,
         rc = print(m, out, err);
     }
     cJSON_Delete(m);
+    return rc;
+}
+
+int manifest_write(int dir_fd, const char *id, const struct seal_files *files,
+                   const struct seal_meta *meta, struct buf *out, struct error *err)
+{
+    int rc = write_with(dir_fd, id, files, meta, out, err);
+    if (rc == 0) {
+        return 0;
+    }
+    /* A collector's records may be made to burst the manifest; they must not cost the bundle. */
+    struct seal_meta none;
+    seal_meta_none(&none);
+    buf_clear(out);
+    rc = write_with(dir_fd, id, files, &none, out, err);
+    seal_meta_release(&none);
     return rc;
 }

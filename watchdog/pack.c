@@ -30,6 +30,10 @@
 #include <sys/stat.h>
 #include <zstd.h>
 
+/* Of all files together, by their sizes: holes cost nothing to make and all their zeros to read,
+ * and the sealer's time is bounded. */
+#define PACKED_BYTES_MAX (8LL << 30)
+
 enum { LEVEL = 1, WORKERS = 2, JOB_BYTES = 1 << 20, CHUNK_BYTES = 256 << 10 };
 
 struct sink {
@@ -174,11 +178,17 @@ static int write_body(struct archive *a, int fd, struct seal_file *f, EVP_MD_CTX
     return 0;
 }
 
-/* Opens and sizes one file; what cannot be opened any more stays out. */
-static int open_file(int dir_fd, struct seal_file *f)
+/* Opens and sizes one file; what cannot be opened any more stays out, and what is larger than
+ * `left`. */
+static int open_file(int dir_fd, int64_t left, struct seal_file *f)
 {
     struct stat st = {0};
     int fd = seal_files_open(dir_fd, f->path, NULL);
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > left) {
+        (void)close(fd);
+        f->skip = "the bundle is full";
+        return -1;
+    }
     if (fd >= 0 && fstat(fd, &st) < 0) {
         (void)close(fd);
         fd = -1;
@@ -191,13 +201,14 @@ static int open_file(int dir_fd, struct seal_file *f)
     return fd;
 }
 
-static int pack_file(struct archive *a, int dir_fd, const char *id, struct seal_file *f,
-                     char *chunk)
+static int pack_file(struct archive *a, int dir_fd, const char *id, int64_t *left,
+                     struct seal_file *f, char *chunk)
 {
-    AUTO_CLOSE int fd = open_file(dir_fd, f);
+    AUTO_CLOSE int fd = open_file(dir_fd, *left, f);
     if (fd < 0) {
         return 0;
     }
+    *left -= f->size;
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     unsigned char digest[EVP_MAX_MD_SIZE];
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -225,9 +236,10 @@ static int pack_members(struct archive *a, int dir_fd, const char *id, struct bu
     seal_meta_read(dir_fd, &meta);
     char *chunk = xcalloc(1, CHUNK_BYTES);
     int64_t newest_s = 0;
+    int64_t left = PACKED_BYTES_MAX;
     for (size_t i = 0; i < files.count && rc == 0; i++) {
         struct seal_file *f = &files.items[i];
-        rc = f->skip != NULL ? 0 : pack_file(a, dir_fd, id, f, chunk);
+        rc = f->skip != NULL ? 0 : pack_file(a, dir_fd, id, &left, f, chunk);
         newest_s = f->mtime_s > newest_s ? f->mtime_s : newest_s;
     }
     rc = rc < 0 ? rc : manifest_write(dir_fd, id, &files, &meta, manifest, err);

@@ -109,6 +109,9 @@ static int list_below(int dir_fd, const char *prefix, unsigned depth, struct sea
 {
     struct dirent **entries = NULL;
     int count = scandirat(dir_fd, ".", &entries, NULL, alphasort);
+    if (count < 0 && depth > 0) { /* a million names: that folder's loss, not the bundle's */
+        return add(files, printable("", prefix), "the folder cannot be listed");
+    }
     if (count < 0) {
         int code = -errno;
         return error_errno(err, code, "cannot list '%s' in staging", prefix);

@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <fcntl.h>
 
-enum { META_FILE_BYTES = 1 << 20, META_FILES_MAX = 4096 };
+/* All records together: what is longer than a manifest cannot stand in one, and each byte may
+ * become a node of some eighty. A capture has some hundred runs. */
+enum { META_FILE_BYTES = 1 << 20, META_BYTES = 2 << 20, META_FILES_MAX = 4096, RUNS_MAX = 2048 };
 
 static const char *text_of(const cJSON *object, const char *name, const char *fallback)
 {
@@ -28,6 +30,10 @@ static void copy(const cJSON *from, const char *name, cJSON *to, const char *as)
 
 static cJSON *start_run(struct seal_meta *meta, const cJSON *line)
 {
+    if (cJSON_GetArraySize(meta->runs) >= RUNS_MAX) {
+        meta->left_out = true;
+        return NULL;
+    }
     cJSON *run = cJSON_CreateObject();
     (void)cJSON_AddStringToObject(run, "collector", text_of(line, "collector", "?"));
     (void)cJSON_AddStringToObject(run, "type", text_of(line, "type", ""));
@@ -48,14 +54,28 @@ static void end_run(const cJSON *line, cJSON *run)
     copy(line, "mono_ms", run, "ended_mono_ms");
 }
 
+/* "artifacts/<name>/<name>...": readers of the manifest may make a path of it. */
+static bool is_member(const char *path)
+{
+    char name[SEAL_FILES_PATH_BYTES];
+    bool fine = strncmp(path, "artifacts/", 10) == 0 && strlen(path) < sizeof(name);
+    for (const char *at = path; fine; at += strcspn(at, "/") + 1) {
+        (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(at, "/"), at);
+        fine = fs_name_ok(name, 255);
+        if (at[strcspn(at, "/")] == '\0') {
+            return fine;
+        }
+    }
+    return false;
+}
+
 /* The last record of a path stands: a collector may report "partial" first and "ok" at the end. */
 static void note_artifact(struct seal_meta *meta, const cJSON *line, const cJSON *run)
 {
     static const char *const fields[] = {"status",    "started_mono_ms", "ended_mono_ms", "exit",
                                          "truncated", "error",           "sensitivity",   "argv"};
     const char *path = text_of(line, "path", "");
-    if (path[0] == '\0' || strlen(path) >= SEAL_FILES_PATH_BYTES ||
-        cJSON_GetArraySize(meta->artifacts) >= LIMIT_ARTIFACTS) {
+    if (!is_member(path) || cJSON_GetArraySize(meta->artifacts) >= LIMIT_ARTIFACTS) {
         meta->garbled++;
         return;
     }
@@ -94,6 +114,13 @@ static void read_file(struct seal_meta *meta, int dir_fd, const char *name)
     if (rc < 0) {
         meta->garbled++;
     }
+    meta->bytes += text.len;
+    if (rc == -EMSGSIZE || meta->bytes > META_BYTES) {
+        meta->left_out = true;
+        if (meta->bytes > META_BYTES) {
+            return;
+        }
+    }
     cJSON *run = NULL;
     const char *at = buf_text(&text);
     const char *end = at + text.len;
@@ -108,6 +135,12 @@ static void read_file(struct seal_meta *meta, int dir_fd, const char *name)
     if (run != NULL && strcmp(text_of(run, "outcome", ""), "interrupted") == 0) {
         meta->interrupted++;
     }
+}
+
+void seal_meta_none(struct seal_meta *ret)
+{
+    *ret = (struct seal_meta){
+        .runs = cJSON_CreateArray(), .artifacts = cJSON_CreateObject(), .left_out = true};
 }
 
 void seal_meta_read(int dir_fd, struct seal_meta *ret)

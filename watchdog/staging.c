@@ -35,10 +35,16 @@ static int make_owned(int dir_fd, const char *name, const struct account *accoun
 
 static int lock_store(int store_fd, struct error *err)
 {
-    AUTO_CLOSE int fd = openat(store_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    AUTO_CLOSE int fd =
+        openat(store_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
     if (fd < 0) {
         int code = -errno;
         return error_errno(err, code, "cannot open the store's lock");
+    }
+    struct stat st = {0};
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1) {
+        /* The folder is the brain's: a hard link would have us write over somebody's file. */
+        return error_set(err, -EINVAL, "the store's lock is not a file of its own");
     }
     char owner[32] = "";
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -137,8 +143,7 @@ int staging_begin(const struct staging *s, const char *capture, struct error *er
 }
 
 /* Copies `size` bytes of `fd` to `out` and gives that to the work account. */
-static int fill(const struct staging *s, int fd, off_t size, int out, const char *name,
-                struct error *err)
+static int fill(int fd, off_t size, int out, const char *name, struct error *err)
 {
     off_t at = 0;
     while (at < size) {
@@ -148,14 +153,24 @@ static int fill(const struct staging *s, int fd, off_t size, int out, const char
             return error_errno(err, code, "cannot write '%s' in staging", name);
         }
     }
-    if (s->work.uid != (uid_t)-1 && fchown(out, s->work.uid, s->work.gid) < 0) {
+    if (fchmod(out, 0644) < 0) { /* for the work account, whose folder nobody else may enter */
         int code = -errno;
-        return error_errno(err, code, "cannot give '%s' to the work account", name);
+        return error_errno(err, code, "cannot set the mode of '%s'", name);
     }
     return 0;
 }
 
-int staging_add(const struct staging *s, int dir_fd, const char *name, int fd, struct error *err)
+/* What we add stays ours, so that a collector that was there first cannot pass for us: removes what
+ * stands in the place of `name` and is no file of ours. */
+static int clear_forged(int dir_fd, const char *name, struct error *err)
+{
+    struct stat st = {0};
+    bool there = fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    bool forged = there && (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1);
+    return forged ? fs_remove_tree(dir_fd, name, err) : 0;
+}
+
+int staging_add(int dir_fd, const char *name, int fd, struct error *err)
 {
     const int wanted = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
     int rc = name_check(name, err);
@@ -170,15 +185,19 @@ int staging_add(const struct staging *s, int dir_fd, const char *name, int fd, s
     }
     char temp[LIMIT_ID_BYTES + 8];
     (void)snprintf(temp, sizeof(temp), ".%s.tmp", name);
-    (void)unlinkat(dir_fd, temp, 0); /* of an interruption */
+    rc = fs_remove_tree(dir_fd, temp, err); /* of an interruption */
+    if (rc < 0) {
+        return rc;
+    }
     AUTO_CLOSE int out =
         openat(dir_fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (out < 0) {
         int code = -errno;
         return error_errno(err, code, "cannot create '%s' in staging", name);
     }
-    rc = fill(s, fd, st.st_size, out, name, err);
+    rc = fill(fd, st.st_size, out, name, err);
     /* In place whole or not at all, and never over what is there: a link does both. */
+    rc = rc == 0 ? clear_forged(dir_fd, name, err) : rc;
     if (rc == 0 && linkat(dir_fd, temp, dir_fd, name, 0) < 0) {
         int code = -errno;
         rc = error_errno(err, code, "cannot create '%s' in staging", name);
@@ -193,8 +212,15 @@ int staging_discard(const struct staging *s, const char *capture, struct error *
     return rc < 0 ? rc : fs_remove_tree(s->fd, capture, err);
 }
 
+/* The folder is the work account's, which may fill it: what lies beyond this is left to a person.
+ */
+enum { FOLDERS_MAX = 1024 };
+
 int staging_at(const struct staging *s, unsigned index, char *ret, size_t size)
 {
+    if (index >= FOLDERS_MAX) {
+        return -ENOENT;
+    }
     int copy = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
     AUTO_DIR DIR *dir = copy < 0 ? NULL : fdopendir(copy);
     if (dir == NULL) {
@@ -207,7 +233,9 @@ int staging_at(const struct staging *s, unsigned index, char *ret, size_t size)
     for (unsigned i = 0; i <= index; i++) {
         char best[256] = "";
         rewinddir(dir);
-        for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+        unsigned seen = 0;
+        for (struct dirent *e = readdir(dir); e != NULL && seen < FOLDERS_MAX; e = readdir(dir)) {
+            seen++;
             if (fs_name_ok(e->d_name, LIMIT_ID_BYTES) && strcmp(e->d_name, floor) > 0 &&
                 (best[0] == '\0' || strcmp(e->d_name, best) < 0)) {
                 memcpy(best, e->d_name, strlen(e->d_name) + 1);

@@ -31,8 +31,9 @@ int staging_open(const char *path, const struct account *brain, const struct acc
 void staging_close(struct staging *s);
 /* Makes the folder of `capture` (existing: opens it); returns a descriptor the caller closes. */
 int staging_begin(const struct staging *s, const char *capture, struct error *err);
-/* Copies the sealed memfd `fd` into the folder `dir_fd` as the new file `name`. */
-int staging_add(const struct staging *s, int dir_fd, const char *name, int fd, struct error *err);
+/* Copies the sealed memfd `fd` into the folder `dir_fd` as the new file `name`, which stays ours:
+ * what a collector has put in its place is removed. -EEXIST when it was added before. */
+int staging_add(int dir_fd, const char *name, int fd, struct error *err);
 /* Removes the folder of `capture` with all it holds. */
 int staging_discard(const struct staging *s, const char *capture, struct error *err);
 /* Name of the index-th folder in byte order, copied into `ret`; -ENOENT past the end. */

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import pwd
 import shutil
 import signal
 import socket
@@ -305,6 +306,24 @@ def test_floods_are_bounded_and_incidentd_stays_prompt(taken):
     wait_for(lambda: len(d.programs()) <= 1, "the end of what was started")
     wait_for(lambda: d.latency() and d.fds() <= before + 3, "the end of all but the plans", 10)
     d.assert_unmoved()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the two accounts")
+def test_a_collector_that_writes_first_cannot_pass_for_the_brain(taken):
+    d = taken()
+    d.ask(BEGIN, capture=b"c")
+    folder = d.store / "staging/c"
+    work = pwd.getpwnam("incidentd-work")
+    (folder / "base.json").write_text('{"id":"forged"}')
+    os.chown(folder / "base.json", work.pw_uid, work.pw_gid)
+    with opened(memfd(b'{"id":"c"}')) as fds:
+        assert d.ask(ADD, fds, capture=b"c", name=b"base.json")["status"] == 0
+    out, (reading, status) = memfd(b"", 0), os.pipe()
+    with opened(out, reading):
+        assert d.ask(PACK, [out, status], capture=b"c")["status"] == 0
+        os.close(status)
+        told = b"".join(iter(lambda: os.read(reading, 65536), b""))
+    assert b'"id":"c"' in told and b"forged" not in told, told
 
 
 def test_reloads_at_once_are_one_after_the_other(taken):

@@ -96,3 +96,56 @@ def test_extract_gives_one_member(staging, tmp_path):
     data = bundle.read_bytes()
     bundle.write_bytes(data[:len(data) // 2])
     assert run("extract", "manifest.json", bundle, output) == 1
+
+
+def test_records_of_a_hijacked_collector_never_cost_the_bundle(staging, tmp_path):
+    line = {"event": "artifact", "status": "ok", "argv": [], "path": "artifacts/logs/app.log"}
+    hostile = {
+        "001-garbage": os.urandom(1 << 20),
+        "002-deep": b"[" * (1 << 19) + b"\n" + b'{"a":' * 100000 + b"\n",
+        "003-runs": b'{"event":"start"}\n' * 50000,
+        "004-long": b"\n".join(json.dumps({**line, "argv": [1] * 300000}).encode() for _ in range(120)),
+        "005-paths": b"\n".join(json.dumps({**line, "path": p}).encode() for p in (
+            "../../etc/passwd", "/etc/passwd", "artifacts/../../x", "artifacts//x", "base.json", "artifacts/\x1b[2J", "artifacts/a\nb",
+            "artifacts/.ssh/x", "artifacts/" + "x/" * 5000)),
+        "006-types": b'{"event":7}\n{"event":"artifact","path":{}}\n{"event":"end"}\n"x"\nnull\n{"event":"start","collector":[]}\n',
+    }
+    for name, data in hostile.items():
+        (staging / f"meta/{name}.jsonl").write_bytes(data)
+    for i in range(100):
+        (staging / f"meta/7{i:02}-big.jsonl").write_bytes(b'{"event":"start","collector":"x"}\n' * 30000)
+    _, manifest, names = pack(staging, tmp_path)
+    assert "cap/artifacts/logs/app.log" in names and manifest["partial"] and "records" in manifest["partial_why"]
+    assert [a["path"] for a in manifest["artifacts"]] == ["artifacts/logs/app.log"]
+    assert len(manifest["runs"]) <= 2048
+
+
+def test_a_record_too_large_for_a_manifest_is_left_out(staging, tmp_path):
+    """Two records, each within its file's limit, that no longer fit once they are printed."""
+    for i in range(2):
+        data = json.dumps({"event": "artifact", "path": f"artifacts/logs/{i}", "error": "\x01" * 170000})
+        (staging / f"meta/{i}.jsonl").write_text('{"event":"start","collector":"x"}\n' + data + "\n")
+    (staging / "base.json").write_text(json.dumps({"id": "cap", "partial": False, "text": "y" * 3000000}))
+    _, manifest, names = pack(staging, tmp_path)
+    assert manifest["partial"] and names[-1] == "cap/manifest.json"
+
+
+@pytest.mark.parametrize("base", ['{"id":"other","rule":{"name":"forged"}}', '{"id":["cap"]}', "[]", "[" * 100000, '{"id":"cap"', ""])
+def test_a_base_of_another_capture_is_not_believed(staging, tmp_path, base):
+    (staging / "base.json").write_text(base)
+    _, manifest, _ = pack(staging, tmp_path)
+    assert manifest["id"] == "cap" and manifest["partial"] and "rule" not in manifest
+
+
+def test_holes_and_a_hundred_thousand_files_do_not_take_the_sealer_down(staging, tmp_path):
+    for i in range(4):
+        with open(staging / f"artifacts/logs/{i}.hole", "wb") as hole:
+            hole.truncate(1 << 40)
+    many = staging / "artifacts/many"
+    many.mkdir()
+    for i in range(100000 if not SANITIZED else 10000):
+        os.mknod(many / f"{i}")
+    _, manifest, _ = pack(staging, tmp_path)
+    told = {a["path"]: a.get("error", "") for a in manifest["artifacts"]}
+    assert told["artifacts/logs/0.hole"] == "the bundle is full"
+    assert manifest["files_left_off"] > 5000
