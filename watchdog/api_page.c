@@ -249,10 +249,10 @@ static void target_top(struct buf *b, const struct view_target *t)
     api_html_when(b, t->polled_ms);
     (void)buf_add_text(b, "</div>");
     if (t->error[0] != '\0') {
-        (void)buf_add_text(b, "<div class=\"top\">");
+        (void)buf_add_text(b, "<p class=\"pad\">");
         api_html_tag(b, "bad", "error");
         (void)buf_add_html(b, t->error);
-        (void)buf_add_text(b, "</div>");
+        (void)buf_add_text(b, "</p>");
     }
 }
 

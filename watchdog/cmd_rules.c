@@ -10,6 +10,22 @@ static const struct verb verb = {
     .bare = true,
 };
 
+/* A target that is not well explains what its rules do not know. */
+static void print_target(const cJSON *target)
+{
+    if (client_true(target, "up") && client_text(target, "error")[0] == '\0') {
+        return;
+    }
+    (void)printf("target %s: %s%s", client_text(target, "name"),
+                 client_true(target, "up") ? "up" : "DOWN",
+                 client_number(target, "pid") > 0 ? "" : ", no process found");
+    if (client_text(target, "error")[0] != '\0') {
+        (void)printf(": ");
+        client_put(client_text(target, "error"));
+    }
+    (void)puts("");
+}
+
 /* The status of a rule may stand in its own object or beside its name. */
 static void print_rule(const cJSON *rule)
 {
@@ -48,6 +64,7 @@ int cmd_rules(int argc, char **argv)
     struct client c;
     struct error err = ERROR_INIT;
     cJSON *answer = NULL;
+    cJSON *targets = NULL;
     int end = verb_parse(argc, argv, &verb, NULL, &common);
     if (end >= 0) {
         return end;
@@ -55,20 +72,29 @@ int cmd_rules(int argc, char **argv)
     int rc = client_open(&common, &c, &err);
     if (rc == 0) {
         rc = client_call(&c, "GET", "/api/v1/rules", NULL, &answer, &err);
+        rc = rc < 0 || common.json
+                 ? rc
+                 : client_call(&c, "GET", "/api/v1/targets", NULL, &targets, &err);
         client_close(&c);
     }
     if (rc < 0) {
+        cJSON_Delete(answer);
         return client_fail(verb.name, &err);
     }
     if (common.json) {
         client_print(answer);
     } else {
-        const cJSON *rule = NULL;
-        cJSON_ArrayForEach(rule, client_array(answer, "rules"))
+        const cJSON *item = NULL;
+        cJSON_ArrayForEach(item, client_array(targets, "targets"))
         {
-            print_rule(rule);
+            print_target(item);
+        }
+        cJSON_ArrayForEach(item, client_array(answer, "rules"))
+        {
+            print_rule(item);
         }
     }
+    cJSON_Delete(targets);
     cJSON_Delete(answer);
     return VERB_DONE;
 }

@@ -6,7 +6,7 @@ loopback to `curl -o /dev/null`, one stream and 64 at once, the two servers in t
 
 GB/s is wall time from the start of the first curl to the end of the last; CPU is the server's alone, in seconds for a GB (the
 clients share the same CPUs). nginx runs one worker with sendfile and tcp_nopush from a configuration made here. Exit 1 when
-incidentd falls below the floors: 0.75 of nginx at one stream, 0.7 at 64, where it measured 0.83 to 0.85 (loopback spreads).
+incidentd falls below the floors: 0.75 of nginx at one stream, 0.7 at 64, where it measured 0.76 to 0.85 (loopback spreads).
 """
 import argparse
 import json
