@@ -76,6 +76,7 @@ struct brain {
     struct store_index scan_index;
     uv_work_t disk_work;
     bool disk_busy;
+    bool disk_again; /* something has changed since the figures that are being read */
     struct retention_disk disk;
     struct retention_disk disk_next;
     char instance[LIMIT_NAME_BYTES + 1];

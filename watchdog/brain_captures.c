@@ -128,6 +128,7 @@ static void on_ended(struct capture *c, void *arg)
     if (c->owner != NULL) {
         recovery_ended(c->owner, c);
     }
+    brain_captures_measure(b); /* its staging is gone */
     brain_changed(b);
     brain_end_if_idle(b);
 }
@@ -203,12 +204,17 @@ static void measured(uv_work_t *work, int status)
     (void)status;
     b->disk_busy = false;
     b->disk = b->disk_next;
+    if (b->disk_again) {
+        b->disk_again = false;
+        brain_captures_measure(b);
+    }
     (void)brain_captures_retain(b, 0);
     brain_end_if_idle(b);
 }
 
 void brain_captures_measure(struct brain *b)
 {
+    b->disk_again = b->disk_again || b->disk_busy;
     if (!b->disk_busy && !b->ended) {
         b->disk_busy = true;
         b->disk_work.data = b;

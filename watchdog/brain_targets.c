@@ -79,9 +79,9 @@ static void log_interval(struct brain_seen *s, const struct config_target *t,
                  "polling may cost it a twentieth of its time",
                  t->name, actual, wanted, (long long)now->interval_ms / 20);
     } else {
-        log_warn("target '%s' is polled each %s instead of %s: it has not answered several times "
-                 "in a row",
-                 t->name, actual, wanted);
+        log_warn(
+            "target '%s' is polled each %s instead of %s: it gave no page several times in a row",
+            t->name, actual, wanted);
     }
 }
 

@@ -20,8 +20,15 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/statvfs.h>
 
-enum { PLAN_ARENA_BYTES = 4 << 20, DEFAULT_MAX_BYTES = 64 << 20 };
+enum {
+    PLAN_ARENA_BYTES = 4 << 20,
+    DEFAULT_MAX_BYTES = 64 << 20,
+    FREE_SHARE =
+        4, /* one artifact takes at most a quarter of the free disk: the bundle comes too */
+    LEAST_BYTES = 64 << 10,
+};
 
 struct run {
     struct collect_request request;
@@ -144,6 +151,18 @@ static enum wire_outcome carry_out(struct run *r, char *text, size_t size)
     return outcome;
 }
 
+/* `wanted`, or what the disk below staging allows. */
+static int64_t affordable(int64_t wanted)
+{
+    struct statvfs v = {0};
+    if (fstatvfs(COLLECT_STAGING_FD, &v) < 0 || v.f_blocks == 0) {
+        return wanted;
+    }
+    int64_t most = (int64_t)v.f_bavail * (int64_t)v.f_frsize / FREE_SHARE;
+    most = most > LEAST_BYTES ? most : LEAST_BYTES;
+    return wanted < most ? wanted : most;
+}
+
 static int prepare(struct run *r, struct error *err)
 {
     int rc = collect_request_read(WIRE_RUN, &r->request, err);
@@ -161,7 +180,8 @@ static int prepare(struct run *r, struct error *err)
     r->steps.config = r->config;
     r->steps.target = &r->target;
     r->steps.meta = &r->meta;
-    r->steps.max_bytes = r->config->max_bytes > 0 ? r->config->max_bytes : DEFAULT_MAX_BYTES;
+    r->steps.max_bytes =
+        affordable(r->config->max_bytes > 0 ? r->config->max_bytes : DEFAULT_MAX_BYTES);
     r->steps.end_ms = r->started_ms + deadline_ms;
     r->steps.control =
         (struct collect_control){.lifeline_fd = COLLECT_WIRE_FD, .signal_fd = open_signals()};

@@ -25,7 +25,7 @@ static bool too_much(const struct usage *u, const struct retention_question *q)
 
 /* What of the disk must stay free: min_free, where all that may go would bring it about. Where
  * somebody else has filled the disk, emptying the store would cost evidence and cure nothing: then
- * just enough for a capture that is coming. */
+ * just enough for a capture that is coming, and where even that cannot be had, nothing. */
 static double floor_of(const struct retention_question *q)
 {
     double wanted = q->policy.min_free * (double)q->disk.total_bytes;
@@ -36,7 +36,10 @@ static double floor_of(const struct retention_question *q)
     if (reachable >= wanted) {
         return wanted;
     }
-    return q->need_bytes > 0 ? RETENTION_RESERVE_BYTES : 0;
+    if (q->need_bytes > 0 && reachable >= RETENTION_RESERVE_BYTES) {
+        return RETENTION_RESERVE_BYTES;
+    }
+    return (double)INT64_MIN;
 }
 
 /* The oldest item that may go and is not gone yet, or `count`. */

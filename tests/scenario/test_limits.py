@@ -1,5 +1,6 @@
 """Goal: captures are bounded in number and in space, each bound says so where it holds something back, survives a
 restart, and never costs the evidence that is worth most."""
+import contextlib
 import os
 import subprocess
 
@@ -117,6 +118,7 @@ def disk(tmp_path):
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "small", place], check=True)
         made.append(place)
         return place
+    make.made = made
     yield make
     for place in made:
         subprocess.run(["umount", "-l", place], check=True)
@@ -146,31 +148,48 @@ def test_a_disk_with_almost_nothing_left_refuses_and_the_api_says_why(disk, daem
     d.wait_polls(2)
 
 
-def test_a_disk_that_fills_during_a_capture_loses_nothing(disk, daemon, faulty):
-    place = disk("160m")
-    ballast = place / "ballast"
-    ballast.write_bytes(bytes(20 << 20))
+def test_a_flooding_collector_is_cut_so_that_the_bundle_still_fits(disk, daemon, faulty):
     service = faulty("--virtual-rate", 1000)
-    collectors = 'collectors:\n  flood: {type: exec, argv: [head, -c, "260000000", /dev/zero], max_bytes: 300MiB}\n'
+    collectors = 'collectors:\n  flood: {type: exec, argv: [head, -c, "260000000", /dev/urandom], max_bytes: 300MiB}\n'
     d = daemon(config(service, "    capture: [proc, flood]\n", collectors),
+               extra=f"store: {{path: {disk('140m')}/store, min_free: 0%}}\n")
+    d.store = disk.made[0] / "store"
+    d.wait_polls(2)
+    service.fault(error_ratio=0.2)
+    capture = d.wait_capture()
+    assert capture["state"] == "sealed"
+    manifest = d.verify(capture)
+    flood = next(a for a in manifest["artifacts"] if a["collector"] == "flood")
+    assert flood["status"] == "partial" and flood["truncated"] and 30e6 < flood["size"] <= 140 * 2**20 / 4, flood
+
+
+def test_a_disk_that_others_fill_during_a_capture_loses_nothing(disk, daemon, faulty):
+    place = disk("160m")
+    service = faulty("--virtual-rate", 1000)
+    collectors = 'collectors:\n  slow: {type: exec, argv: [/bin/sh, -c, "sleep 1; exec head -c 100000 /dev/urandom"]}\n'
+    d = daemon(config(service, "    capture: [proc, slow]\n", collectors),
                extra=f"store: {{path: {place}/store, min_free: 0%}}\n")
     d.store = place / "store"
     d.wait_polls(2)
     service.fault(error_ratio=0.2)
-
-    def over():
-        return [c for c in d.captures() if c["state"] in ("sealed", "partial")] or "could not be sealed" in d.text()
-    wait_for(over, "the capture to end, well or not", 40)
+    wait_for(lambda: d.pid_of("sleep"), "the capture to run", 20)
+    with contextlib.suppress(OSError), open(place / "ballast", "wb", buffering=0) as ballast:
+        while ballast.write(bytes(1 << 20)):
+            pass
+    wait_for(lambda: "could not be sealed" in d.text(), "the sealer to fail", 20)
     service.fault(error_ratio=0)
-    d.wait_polls(2)
     assert "No space left on device" in d.text(), "told with its cause"
-    if not d.captures() or d.captures()[0]["state"] not in ("sealed", "partial"):
-        assert list((d.store / "journal").glob("*.jsonl")) and any((d.store / "staging").iterdir()), "kept for later"
-        ballast.unlink()
-        assert d.stop() == 0
-        d.start()
+    polled = d.metric("incidentd_polls_total", target="checkout")
+    wait_for(lambda: d.metric("incidentd_polls_total", target="checkout") >= polled + 2, "polls to go on", 10)
+    assert list((d.store / "journal").glob("*.jsonl")) and any((d.store / "staging").iterdir()), "kept for later"
+
+    (place / "ballast").unlink()
+    assert d.stop() == 0
+    d.start()
     capture = d.wait_capture(lambda c: c["rule"] == "availability")
     manifest = d.verify(capture)
     assert [a for a in manifest["artifacts"] if a["collector"] == "proc" and a["status"] == "ok"]
-    flood = [a for a in manifest["artifacts"] if a["collector"] == "flood"]
-    assert not flood or flood[0]["status"] in ("partial", "failed"), flood
+    wait_for(lambda: d.metric("incidentd_store_free_bytes") > 150 << 20, "staging to be gone and measured", 5)
+    service.process.kill()
+    d.wait_capture(lambda c: c["rule"] == "target_exited")
+    assert capture["id"] in {c["id"] for c in d.captures()}, "no bundle is deleted for a figure of before"
