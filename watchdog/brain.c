@@ -153,6 +153,7 @@ static int start(struct brain *b, struct generation *g, struct error *err)
     if (rc < 0) {
         return rc;
     }
+    journal_clean(b->store.journal_fd);
     if (state_load(b->root_fd, &b->restored, &lesser) < 0) {
         log_err(LOG_LEVEL_WARN, &lesser, "starting without what was learned before");
     }

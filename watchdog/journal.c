@@ -116,10 +116,26 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-char **journal_list(int journal_fd, struct error *err)
+static DIR *open_folder(int journal_fd)
 {
     int copy = openat(journal_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    AUTO_DIR DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    return copy < 0 ? NULL : fdopendir(copy);
+}
+
+void journal_clean(int journal_fd)
+{
+    AUTO_DIR DIR *dir = open_folder(journal_fd);
+    for (struct dirent *e = dir == NULL ? NULL : readdir(dir); e != NULL; e = readdir(dir)) {
+        size_t len = strlen(e->d_name);
+        if (e->d_name[0] == '.' && len > 4 && strcmp(e->d_name + len - 4, ".tmp") == 0) {
+            (void)unlinkat(journal_fd, e->d_name, 0);
+        }
+    }
+}
+
+char **journal_list(int journal_fd, struct error *err)
+{
+    AUTO_DIR DIR *dir = open_folder(journal_fd);
     if (dir == NULL) {
         int code = -errno;
         (void)error_errno(err, code, "cannot read the journal folder");
@@ -129,10 +145,6 @@ char **journal_list(int journal_fd, struct error *err)
     size_t count = 0;
     for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
         size_t len = strlen(e->d_name);
-        if (e->d_name[0] == '.' && len > 4 && strcmp(e->d_name + len - 4, ".tmp") == 0) {
-            (void)unlinkat(journal_fd, e->d_name, 0);
-            continue;
-        }
         if (len <= strlen(suffix) || strcmp(e->d_name + len - strlen(suffix), suffix) != 0) {
             continue;
         }

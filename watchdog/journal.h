@@ -40,8 +40,10 @@ struct journal_record {
 /* Reads it; -EINVAL when its first line is not a trigger. */
 int journal_read(int journal_fd, const char *id, struct journal_record *ret, struct error *err);
 void journal_record_release(struct journal_record *r);
-/* The ids of all journals, NULL-terminated, in byte order; freed by journal_free_ids. Temporary
- * files of a crash are removed. NULL when the folder cannot be read. */
+/* Removes temporary files of a crash; before the first journal of this run is written. */
+void journal_clean(int journal_fd);
+/* The ids of all journals, NULL-terminated, in byte order; freed by journal_free_ids. NULL when the
+ * folder cannot be read. */
 char **journal_list(int journal_fd, struct error *err);
 void journal_free_ids(char **ids);
 

@@ -321,7 +321,7 @@ rules:
         if partial is not None and self.journal.id in journalled:
             assert listed[self.journal.id]["state"] == ("partial" if partial else "sealed"), self.log()
         assert [n for n in os.listdir(d.store / "bundles") if n.endswith(".tmp")] == []
-        wait_for(lambda: set(ours(d.place, d.process.pid).values()) <= QUIET, "nothing but incidentd and its brain to live", 5)
+        wait_for(lambda: set(ours(d.place, d.process.pid).values()) <= QUIET, "only incidentd and its brain to live", 5)
         for one in journalled:
             d.api(f"/api/v1/captures/{one}", "DELETE")
         return manifests.get(self.journal.id)

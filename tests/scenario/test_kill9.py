@@ -75,8 +75,8 @@ def kill_running(house, wanted, *others):
     house.kill(*found, *pids)
 
 
-@pytest.mark.parametrize("tool", ["incidentd-collect run", "incidentd-collect copy", "perf record", "perf script", "strace",
-                                  "sh"])
+@pytest.mark.parametrize("tool", ["incidentd-collect run", "incidentd-collect copy", "perf record", "perf script",
+                                  "strace", "sh"])
 def test_a_tool_or_its_supervisor_is_killed_while_it_runs(lean, tool):
     kill_running(lean, tool)
     lean.settle(partial=None if tool == "incidentd-collect run" else False)

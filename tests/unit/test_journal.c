@@ -78,19 +78,22 @@ static void without_a_trigger_it_is_refused(void **state)
     assert_int_equal(journal_read(p->fd, "absent", &r, NULL), -ENOENT);
 }
 
-static void the_list_drops_temporary_files(void **state)
+static void temporary_files_go_at_the_start_and_are_never_listed(void **state)
 {
     struct place *p = *state;
     assert_int_equal(journal_create(p->fd, "b", "{}", 1, NULL), 0);
     assert_int_equal(journal_create(p->fd, "a", "{}", 1, NULL), 0);
     assert_int_equal(fs_replace_at(p->fd, "README", "x", 1, 0600, NULL), 0);
     assert_int_equal(close(openat(p->fd, ".c.jsonl.tmp", O_WRONLY | O_CREAT, 0600)), 0);
+    assert_int_equal(close(openat(p->fd, ".d.jsonl", O_WRONLY | O_CREAT, 0600)), 0);
     char **ids = journal_list(p->fd, NULL);
     assert_non_null(ids);
     assert_string_equal(ids[0], "a");
     assert_string_equal(ids[1], "b");
     assert_null(ids[2]);
     journal_free_ids(ids);
+    assert_int_equal(faccessat(p->fd, ".c.jsonl.tmp", F_OK, 0), 0);
+    journal_clean(p->fd);
     assert_int_equal(faccessat(p->fd, ".c.jsonl.tmp", F_OK, 0), -1);
     assert_int_equal(faccessat(p->fd, "README", F_OK, 0), 0);
 }
@@ -154,7 +157,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_trigger_is_read_back, open_place, close_place),
         cmocka_unit_test_setup_teardown(a_torn_line_costs_itself_only, open_place, close_place),
         cmocka_unit_test_setup_teardown(without_a_trigger_it_is_refused, open_place, close_place),
-        cmocka_unit_test_setup_teardown(the_list_drops_temporary_files, open_place, close_place),
+        cmocka_unit_test_setup_teardown(temporary_files_go_at_the_start_and_are_never_listed,
+                                        open_place, close_place),
         cmocka_unit_test_setup_teardown(the_writer_keeps_the_order, open_place, close_place),
         cmocka_unit_test_setup_teardown(the_writer_removes_at_the_end, open_place, close_place),
     };
