@@ -103,6 +103,16 @@ static void ratio(struct buf *b, const cJSON *manifest)
     }
 }
 
+static void partial(struct buf *b, const cJSON *manifest)
+{
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(manifest, "partial"))) {
+        (void)buf_add_text(b, "<p>");
+        api_html_tag(b, "warn", "partial");
+        (void)buf_add_html(b, text_of(manifest, "partial_why"));
+        (void)buf_add_text(b, "</p>");
+    }
+}
+
 static void summary(struct buf *b, const struct api_request *r, const struct view_capture *c,
                     const cJSON *manifest, const cJSON *report)
 {
@@ -120,8 +130,11 @@ static void summary(struct buf *b, const struct api_request *r, const struct vie
     }
     (void)buf_add_text(b, "<span class=\"dim\">triggered</span> ");
     api_html_when(b, c->trigger_ms);
-    (void)buf_addf(b, "<span class=\"dim\">%.1f s after the onset</span></div>",
-                   (double)(c->trigger_ms - c->onset_ms) / 1000);
+    if (strcmp(c->reason, "manual") != 0) {
+        (void)buf_addf(b, "<span class=\"dim\">%.1f s after the onset</span>",
+                       (double)(c->trigger_ms - c->onset_ms) / 1000);
+    }
+    (void)buf_add_text(b, "</div>");
     ratio(b, manifest);
     (void)buf_add_text(b, "<p class=\"lead\">");
     (void)buf_add_html(b, c->summary);
@@ -131,6 +144,7 @@ static void summary(struct buf *b, const struct api_request *r, const struct vie
                               "again until the bundle is sealed.</p>");
     }
     growth(b, report);
+    partial(b, manifest);
     if (c->size_bytes > 0) {
         downloads(b, r, c);
     }
@@ -173,12 +187,6 @@ static void runs(struct buf *b, const cJSON *manifest)
         (void)buf_add_text(b, "</tr>\n");
     }
     (void)buf_add_text(b, "</table></div>");
-    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(manifest, "partial"))) {
-        (void)buf_add_text(b, "<p>");
-        api_html_tag(b, "warn", "partial");
-        (void)buf_add_html(b, text_of(manifest, "partial_why"));
-        (void)buf_add_text(b, "</p>");
-    }
 }
 
 static void commands(struct buf *b, const struct api_request *r, const struct view_capture *c,

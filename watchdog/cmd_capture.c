@@ -2,6 +2,7 @@
 #include "watchdog/client.h"
 #include "watchdog/cmd.h"
 
+#include <errno.h>
 #include <poll.h>
 
 enum { ASK_EVERY_MS = 500 };
@@ -41,7 +42,9 @@ static int start(struct client *c, const char *target, const char *rule, struct 
     int rc = client_call(c, "POST", "/api/v1/captures", text, NULL, err);
     free(text);
     cJSON_Delete(body);
-    return rc;
+    return rc == -ENOENT
+               ? error_remedy(err, "`incidentctl rules` lists the targets and their rules")
+               : rc;
 }
 
 int cmd_capture(int argc, char **argv)

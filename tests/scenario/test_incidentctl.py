@@ -71,7 +71,7 @@ def test_other_mistakes_are_told_with_what_mends_them(sealed, tmp_path):
         (sealed.ctl("ls", "--server", sealed.url.replace("http:", "https:"), server=False), 1, "plain HTTP"),
         (sealed.ctl("show", "zz"), 1, "`incidentctl ls` lists"),
         (sealed.ctl("show", "shop"), 0, ""),
-        (sealed.ctl("capture", "none"), 1, "there is no target 'none'"),
+        (sealed.ctl("capture", "none"), 1, "there is no target 'none' (HTTP 404) (`incidentctl rules` lists"),
         (sealed.ctl("capture", "shop", "--rule", "none"), 1, "none"),
         (sealed.ctl("rm", "latest"), 2, "by its id"),
         (sealed.ctl("rm"), 2, "an argument is missing"),
