@@ -88,10 +88,38 @@ int fs_replace_at(int dir_fd, const char *name, const void *data, size_t len, mo
     return rc;
 }
 
-static int remove_contents(int dir_fd, struct error *err);
+/*
+ * A tree may have been made by somebody hostile: deeper than our stack, or than we may have
+ * descriptors. What lies below REMOVE_DEPTH is moved to the top of the tree and removed from there,
+ * in another pass.
+ */
+enum { REMOVE_DEPTH = 32, REMOVE_PASSES = 1 << 16 };
+
+struct removal {
+    int top_fd;
+    unsigned depth;
+    unsigned moved; /* names made up at the top */
+};
+
+static int remove_contents(int dir_fd, struct removal *r, struct error *err);
+
+static int move_up(int dir_fd, const char *name, struct removal *r, struct error *err)
+{
+    char up[32];
+    int rc = -1;
+    do {
+        (void)snprintf(up, sizeof(up), ".deep-%u", r->moved++);
+        rc = renameat2(dir_fd, name, r->top_fd, up, RENAME_NOREPLACE);
+    } while (rc < 0 && errno == EEXIST);
+    if (rc < 0) {
+        int code = -errno;
+        return error_errno(err, code, "cannot move '%s' to remove it", name);
+    }
+    return 0;
+}
 
 /* Removes one entry of a directory, descending where it is one. */
-static int remove_entry(int dir_fd, const char *name, struct error *err)
+static int remove_entry(int dir_fd, const char *name, struct removal *r, struct error *err)
 {
     if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT) {
         return 0;
@@ -100,12 +128,17 @@ static int remove_entry(int dir_fd, const char *name, struct error *err)
         int code = -errno;
         return error_errno(err, code, "cannot remove '%s'", name);
     }
+    if (r->depth >= REMOVE_DEPTH) {
+        return move_up(dir_fd, name, r, err);
+    }
     AUTO_CLOSE int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) {
         int code = -errno;
         return error_errno(err, code, "cannot open '%s' to remove it", name);
     }
-    int rc = remove_contents(fd, err);
+    r->depth++;
+    int rc = remove_contents(fd, r, err);
+    r->depth--;
     if (rc == 0 && unlinkat(dir_fd, name, AT_REMOVEDIR) < 0) {
         int code = -errno;
         rc = error_errno(err, code, "cannot remove '%s'", name);
@@ -113,7 +146,7 @@ static int remove_entry(int dir_fd, const char *name, struct error *err)
     return rc;
 }
 
-static int remove_contents(int dir_fd, struct error *err)
+static int remove_contents(int dir_fd, struct removal *r, struct error *err)
 {
     int copy = fcntl(dir_fd, F_DUPFD_CLOEXEC, 0);
     AUTO_DIR DIR *dir = copy < 0 ? NULL : fdopendir(copy);
@@ -121,11 +154,12 @@ static int remove_contents(int dir_fd, struct error *err)
         int code = -errno;
         return error_errno(err, code, "cannot list a directory");
     }
+    rewinddir(dir);
     for (struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) {
             continue;
         }
-        int rc = remove_entry(dir_fd, e->d_name, err);
+        int rc = remove_entry(dir_fd, e->d_name, r, err);
         if (rc < 0) {
             return rc;
         }
@@ -135,7 +169,26 @@ static int remove_contents(int dir_fd, struct error *err)
 
 int fs_remove_tree(int dir_fd, const char *name, struct error *err)
 {
-    return remove_entry(dir_fd, name, err);
+    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT) {
+        return 0;
+    }
+    AUTO_CLOSE int top = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (top < 0) {
+        int code = -errno;
+        return error_errno(err, code, "cannot open '%s' to remove it", name);
+    }
+    struct removal r = {.top_fd = top};
+    for (unsigned pass = 0; pass < REMOVE_PASSES; pass++) {
+        int rc = remove_contents(top, &r, err);
+        if (rc < 0 || unlinkat(dir_fd, name, AT_REMOVEDIR) == 0) {
+            return rc;
+        }
+        if (errno != ENOTEMPTY && errno != EEXIST) {
+            break;
+        }
+    }
+    int code = -errno;
+    return error_errno(err, code, "cannot remove '%s'", name);
 }
 
 int fs_make_dir(int dir_fd, const char *name, mode_t mode, struct error *err)

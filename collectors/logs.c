@@ -5,7 +5,8 @@
  * incidentd-collect cuts by the time stamps of the lines where they carry a zone (RFC 3339, Unix
  * time), and else keeps the last `max_bytes`; it never guesses a zone. Files come from the target's
  * `logs` and from the option `files`. A path that is a symbolic link is followed (current -> app.1
- * is usual); the worker that reads it may do nothing but read.
+ * is usual) when root made it or the owner of the file it leads to: else whoever may write in the
+ * log's folder could have us read anything. The worker may do nothing but read.
  */
 #include "collectors/collector.h"
 

@@ -294,12 +294,48 @@ static void put_tail(struct copying *c, const char *text, size_t len, bool whole
     c->result.truncated = c->result.truncated || (!whole && start == first);
 }
 
+/* Owner of the folder that `path` lies in. */
+static uid_t folder_owner_of(const char *path)
+{
+    char folder[4096];
+    const char *slash = strrchr(path, '/');
+    int len = slash == NULL || slash == path ? 1 : (int)(slash - path);
+    (void)snprintf(folder, sizeof(folder), "%.*s", len, slash == NULL ? "." : path);
+    struct stat st = {0};
+    return stat(folder, &st) == 0 ? st.st_uid : (uid_t)-1;
+}
+
+/* Why the open log `st` is not what `source` should name, or NULL. We may read what its writer may
+ * not: whoever can put a name there, and that is the owner of the folder, or in root's the owner of
+ * the name, must not lead us to a file of somebody else. Looked at after the opening: a name that
+ * has become another since counts as a link. */
+static const char *led_astray(const char *source, const struct stat *st)
+{
+    struct stat name = {0};
+    if (fstatat(AT_FDCWD, source, &name, AT_SYMLINK_NOFOLLOW) < 0) {
+        return "it was replaced while it was opened";
+    }
+    bool direct = name.st_ino == st->st_ino && name.st_dev == st->st_dev;
+    uid_t folder = folder_owner_of(source);
+    uid_t named_by = folder == 0 ? name.st_uid : folder;
+    if ((direct && st->st_nlink == 1) || named_by == 0 || named_by == st->st_uid) {
+        return NULL;
+    }
+    return direct ? "a hard link to a file of another owner is not read"
+                  : "a link that leads to a file of another owner is not followed";
+}
+
 static int copy_tail(struct copying *c, const char *source, int64_t age_ms)
 {
     struct stat st = {0};
     AUTO_CLOSE int fd = open_source(c->worker, source, 0);
     if (fd < 0 || fstat(fd, &st) < 0) {
         return fd < 0 ? fd : -EIO;
+    }
+    const char *astray = led_astray(source, &st);
+    if (astray != NULL) {
+        (void)snprintf(c->result.note, sizeof(c->result.note), "%s", astray);
+        return -EPERM;
     }
     if (!S_ISREG(st.st_mode)) {
         (void)snprintf(c->result.note, sizeof(c->result.note), "not a regular file");

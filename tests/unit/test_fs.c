@@ -104,6 +104,25 @@ static void names_are_plain(void **state)
     assert_false(fs_name_ok("abc", 2));
 }
 
+/* Nested deeper than a process may have descriptors. */
+static void a_tree_of_any_depth_is_removed(void **state)
+{
+    (void)state;
+    char top[] = "/tmp/incidentd-deep-XXXXXX";
+    assert_non_null(mkdtemp(top));
+    AUTO_CLOSE int at = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < 700; i++) {
+        int next = fs_make_dir(at, i % 64 == 63 ? ".deep-0" : "d", 0700, NULL);
+        assert_true(next >= 0);
+        AUTO_CLOSE int file = openat(next, "f", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_true(file >= 0);
+        (void)close(at);
+        at = next;
+    }
+    assert_int_equal(fs_remove_tree(AT_FDCWD, top, NULL), 0);
+    assert_int_equal(access(top, F_OK), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +135,7 @@ int main(void)
                                         remove_temp),
         cmocka_unit_test(a_sealed_memfd_cannot_change),
         cmocka_unit_test(names_are_plain),
+        cmocka_unit_test(a_tree_of_any_depth_is_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
