@@ -108,8 +108,10 @@ int brain_captures_manual(struct brain *b, const char *target, const char *rule,
 /* Ends collecting everywhere: sealed as partial. */
 void brain_captures_stop(struct brain *b, const char *why);
 struct capture *brain_captures_find(const struct brain *b, const char *id);
-/* Deletes what the policy says must go, for a capture of `need_bytes` (0: none). */
-enum retention_verdict brain_captures_retain(struct brain *b, int64_t need_bytes);
+/* Deletes what the policy says must go, for a capture that needs `need_bytes` of disk (0: none) and
+ * becomes a bundle of `bundle_bytes`. */
+enum retention_verdict brain_captures_retain(struct brain *b, int64_t need_bytes,
+                                             int64_t bundle_bytes);
 /* Unlinks the files of a bundle in the thread pool and takes it out of the index. */
 void brain_captures_delete(struct brain *b, const char *id);
 /* Seals what a crash left, once the store has been read. */

@@ -208,7 +208,7 @@ static void measured(uv_work_t *work, int status)
         b->disk_again = false;
         brain_captures_measure(b);
     }
-    (void)brain_captures_retain(b, 0);
+    (void)brain_captures_retain(b, 0, 0);
     brain_end_if_idle(b);
 }
 
@@ -222,7 +222,8 @@ void brain_captures_measure(struct brain *b)
     }
 }
 
-enum retention_verdict brain_captures_retain(struct brain *b, int64_t need_bytes)
+enum retention_verdict brain_captures_retain(struct brain *b, int64_t need_bytes,
+                                             int64_t bundle_bytes)
 {
     const struct config_store *s = &b->generation->config.store;
     size_t count = b->store.index.count;
@@ -235,6 +236,7 @@ enum retention_verdict brain_captures_retain(struct brain *b, int64_t need_bytes
                                                            .min_free = s->min_free},
                                                 .disk = b->disk,
                                                 .need_bytes = need_bytes,
+                                                .bundle_bytes = bundle_bytes,
                                                 .now_ms = clock_wall_ms()};
     size_t *victims = xcalloc(count + 1, sizeof(*victims));
     for (size_t i = 0; i < count; i++) {
@@ -262,15 +264,18 @@ enum retention_verdict brain_captures_retain(struct brain *b, int64_t need_bytes
     return verdict;
 }
 
-static int64_t predict(const struct brain *b, const char *target)
+/* Disk for the next capture of `target`; *ret_bundle is the largest bundle among its last ones. */
+static int64_t predict(const struct brain *b, const char *target, int64_t *ret_bundle)
 {
     int64_t raw[8];
     int64_t packed[8];
     size_t n = 0;
+    *ret_bundle = 0;
     for (size_t i = 0; i < b->store.index.count && n < ARRAY_LEN(raw); i++) {
         const struct store_entry *e = &b->store.index.entries[i];
         if (strcmp(e->target, target) == 0 && !e->partial) {
             raw[n] = e->raw_bytes;
+            *ret_bundle = e->size_bytes > *ret_bundle ? e->size_bytes : *ret_bundle;
             packed[n++] = e->size_bytes;
         }
     }
@@ -337,8 +342,9 @@ static int start(struct brain *b, struct capture_request *q, struct error *err)
         return error_set(err, -EAGAIN, "%d captures run or are being sealed", BRAIN_CAPTURES_MAX);
     }
     char why[160];
-    int64_t need = predict(b, q->facts->target);
-    enum retention_verdict verdict = brain_captures_retain(b, need);
+    int64_t bundle = 0;
+    int64_t need = predict(b, q->facts->target, &bundle);
+    enum retention_verdict verdict = brain_captures_retain(b, need, bundle);
     (void)snprintf(why, sizeof(why), "the store has %lld MiB free, a capture needs about %lld MiB",
                    (long long)(b->disk.free_bytes >> 20), (long long)(need >> 20));
     if (verdict == RETENTION_LACKS) {

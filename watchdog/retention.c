@@ -17,7 +17,7 @@ static bool too_much(const struct usage *u, const struct retention_question *q)
     if (p->max_count > 0 && u->count + more > p->max_count) {
         return true;
     }
-    if (p->max_bytes > 0 && u->bytes + q->need_bytes > p->max_bytes) {
+    if (p->max_bytes > 0 && u->bytes + q->bundle_bytes > p->max_bytes) {
         return true;
     }
     return q->disk.total_bytes > 0 && (double)(u->free_bytes - q->need_bytes) < u->keep_free;

@@ -45,8 +45,9 @@ struct retention_question {
     size_t count;
     struct retention_policy policy;
     struct retention_disk disk;
-    int64_t need_bytes; /* of the capture that is coming; 0: none is */
-    int64_t now_ms;     /* wall */
+    int64_t need_bytes;   /* of disk, for the capture that is coming; 0: none is */
+    int64_t bundle_bytes; /* what will be left of it as a bundle; 0: unknown */
+    int64_t now_ms;       /* wall */
 };
 
 /* Chooses what to delete so that what is coming fits. Writes indices into ret_victims (room for

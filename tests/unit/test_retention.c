@@ -21,6 +21,7 @@ static size_t choose(const struct retention_item *items, const struct retention_
                                          .policy = *policy,
                                          .disk = *disk,
                                          .need_bytes = need_bytes,
+                                         .bundle_bytes = need_bytes / 2,
                                          .now_ms = now_ms};
     return retention_choose(&q, victims, verdict);
 }
@@ -76,9 +77,24 @@ static void bytes_make_room_for_what_comes(void **state)
     const struct retention_policy policy = {.max_bytes = 35 * MIB};
     size_t victims[3];
     enum retention_verdict verdict;
-    size_t n = choose(three, &policy, &roomy, 10 * MIB, 5000, victims, &verdict);
+    size_t n = choose(three, &policy, &roomy, 20 * MIB, 5000, victims, &verdict);
     assert_int_equal(n, 1);
     assert_int_equal(victims[0], 2);
+}
+
+static void a_first_capture_of_unknown_size_costs_no_bundle(void **state)
+{
+    (void)state;
+    const struct retention_question q = {.items = three,
+                                         .count = 3,
+                                         .policy = {.max_bytes = 35 * MIB},
+                                         .disk = roomy,
+                                         .need_bytes = 64 * MIB,
+                                         .now_ms = 5000};
+    size_t victims[3];
+    enum retention_verdict verdict;
+    assert_int_equal(retention_choose(&q, victims, &verdict), 0);
+    assert_int_equal(verdict, RETENTION_FITS);
 }
 
 static void age_is_a_reason_by_itself(void **state)
@@ -166,6 +182,7 @@ int main(void)
         cmocka_unit_test(nothing_goes_when_all_fits),
         cmocka_unit_test(pinned_and_open_stay),
         cmocka_unit_test(bytes_make_room_for_what_comes),
+        cmocka_unit_test(a_first_capture_of_unknown_size_costs_no_bundle),
         cmocka_unit_test(age_is_a_reason_by_itself),
         cmocka_unit_test(a_full_disk_gives_what_the_next_capture_needs),
         cmocka_unit_test(a_full_disk_that_all_bundles_would_not_relieve_keeps_them_and_says_so),
