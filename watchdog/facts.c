@@ -65,7 +65,9 @@ void facts_id(const char *target, const char *rule, int64_t wall_ms, const char 
     char i[LIMIT_NAME_BYTES + 1];
     char when[CLOCK_TEXT_SIZE];
     uint16_t random = 0;
-    (void)getrandom(&random, sizeof(random), GRND_NONBLOCK);
+    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0) {
+        random = (uint16_t)wall_ms; /* early in boot */
+    }
     copy_name(target, t);
     copy_name(instance, i);
     if (t[0] == '-') {
