@@ -38,32 +38,60 @@ static char store[64];
 static int good_plan = -1;
 static struct keeper k;
 
+static bool is_plan(int fd)
+{
+    for (size_t i = 0; i < KEEPER_PLANS_MAX; i++) {
+        if (k.plans[i].fd >= 0 && k.plans[i].fd == fd) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_capture(int fd)
+{
+    for (size_t i = 0; i < KEEPER_CAPTURES_MAX; i++) {
+        if (k.captures[i].id[0] != '\0' && k.captures[i].dir_fd == fd) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool descriptors_open(const struct child_spec *spec)
+{
+    for (size_t i = 0; i < spec->fd_count; i++) {
+        if (spec->fds[i] >= 0 && fcntl(spec->fds[i], F_GETFD) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Is it one of the programs, on what it may have? */
+static bool may_start(const struct child_spec *spec)
+{
+    const char *const *argv = spec->argv;
+    char path[PLAN_PATH_BYTES + 32];
+    (void)snprintf(path, sizeof(path), "%s/%s", k.programs, argv[0]);
+    if (strcmp(path, spec->path) != 0 || !descriptors_open(spec)) {
+        return false;
+    }
+    if (strcmp(argv[0], "incidentd-collect") == 0) {
+        bool finds = strcmp(argv[1], "find") == 0;
+        return is_plan(spec->fds[3]) && (finds ? spec->fds[4] < 0 : is_capture(spec->fds[4]));
+    }
+    if (strcmp(argv[0], "incidentd-sealer") == 0) {
+        return strcmp(argv[1], "extract") == 0 ||
+               (is_capture(spec->fds[3]) && fs_name_ok(argv[2], LIMIT_ID_BYTES));
+    }
+    return strcmp(argv[0], "incidentd-config") == 0;
+}
+
 /* What would be started. */
 int __wrap_child_start(const struct child_spec *spec, struct child *ret, struct error *err)
 {
-    const char *name = spec->argv[0];
-    char path[PLAN_PATH_BYTES + 32];
-    (void)snprintf(path, sizeof(path), "%s/%s", k.programs, name);
-    bool collect = strcmp(name, "incidentd-collect") == 0;
-    bool seal = strcmp(name, "incidentd-sealer") == 0;
-    bool sound =
-        strcmp(path, spec->path) == 0 && (collect || seal || strcmp(name, "incidentd-config") == 0);
-    for (size_t i = 0; i < spec->fd_count; i++) {
-        sound = sound && (spec->fds[i] < 0 || fcntl(spec->fds[i], F_GETFD) >= 0);
-    }
-    bool plan = false;
-    for (size_t i = 0; i < KEEPER_PLANS_MAX; i++) {
-        plan = plan || (k.plans[i].fd >= 0 && k.plans[i].fd == spec->fds[3]);
-    }
-    bool staged = false;
-    for (size_t i = 0; i < KEEPER_CAPTURES_MAX; i++) {
-        staged = staged || (k.captures[i].id[0] != '\0' && k.captures[i].dir_fd == spec->fds[4]);
-    }
-    sound = sound && (!collect || plan) && (spec->uid == k.work_account.uid || !(collect || seal));
-    sound = sound && (!collect || strcmp(spec->argv[1], "run") != 0 || staged);
-    sound = sound && (!seal || strcmp(spec->argv[1], "extract") == 0 ||
-                      fs_name_ok(spec->argv[2], LIMIT_ID_BYTES));
-    if (!sound) {
+    if (!may_start(spec)) {
         abort();
     }
     ret->pid = 1;
