@@ -39,6 +39,31 @@ static enum MHD_Result too_large(struct api_request *r)
                                (int)LIMIT_REQUEST_BODY_BYTES);
 }
 
+struct tally {
+    unsigned hosts;
+    unsigned lengths;
+};
+
+static enum MHD_Result count_header(void *cls, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    struct tally *t = cls;
+    (void)kind;
+    (void)value;
+    t->hosts += strcasecmp(name, "Host") == 0 ? 1 : 0;
+    t->lengths += strcasecmp(name, "Content-Length") == 0 ? 1 : 0;
+    return MHD_YES;
+}
+
+/* Two lengths or hosts: we and a proxy in front of us may each believe another one. MHD takes the
+ * first. */
+static bool is_ambiguous(struct MHD_Connection *connection)
+{
+    struct tally t = {0};
+    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, count_header, &t);
+    return t.hosts > 1 || t.lengths > 1;
+}
+
 static enum MHD_Result begin(struct api *api, struct MHD_Connection *connection, const char *url,
                              const char *method, void **state)
 {
@@ -49,6 +74,11 @@ static enum MHD_Result begin(struct api *api, struct MHD_Connection *connection,
     r->url = url;
     buf_init(&r->body, LIMIT_REQUEST_BODY_BYTES);
     *state = r;
+    if (is_ambiguous(connection)) {
+        r->refused = true;
+        return api_request_problem_with(r, 400, "Connection", "close",
+                                        "Host or Content-Length stands there twice");
+    }
     const char *length = api_request_header(r, "Content-Length");
     if (length != NULL && strtoull(length, NULL, 10) > LIMIT_REQUEST_BODY_BYTES) {
         return too_large(r);
