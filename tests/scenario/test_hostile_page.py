@@ -75,8 +75,11 @@ def test_a_page_made_to_hurt_costs_a_bounded_amount_of_memory_and_time(daemon, s
     for what, make in PAGES.items():
         served["body"] = make()
         assert len(served["body"]) < 16 << 20, what
-        before = d.metric("incidentd_polls_total", target="hostile")
-        assert d.metric("incidentd_polls_total", target="checkout") > other, f"the other target during '{what}'"
+        polls = {t: d.metric("incidentd_polls_total", target=t) for t in ("hostile", "checkout")}
+        for target, more in (("hostile", 2), ("checkout", 1)):
+            wait_for(lambda: d.metric("incidentd_polls_total", target=target) >= polls[target] + more, f"{target} at '{what}'", 30, 0.1)
+        assert d.pid_of("incidentd-brain") == brain, what
+        assert lib.SANITIZED or rss_mib(brain) < 160, (what, rss_mib(brain))
     served["body"] = HEAD
     d.wait_polls(2)
     assert d.status("/-/ready") == 200
