@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "watchdog/publish.h"
 
 enum { PACK_ATTEMPTS = 2 };
@@ -128,7 +129,8 @@ static int take_report(struct capture_seal *s, struct error *err)
     if (rc < 0) {
         return rc;
     }
-    cJSON *report = cJSON_ParseWithLength(buf_text(&text), text.len);
+    bool bomb = json_values(buf_text(&text), text.len) > JSON_VALUES_MAX;
+    cJSON *report = bomb ? NULL : cJSON_ParseWithLength(buf_text(&text), text.len);
     bool fine = cJSON_IsObject(report);
     cJSON_Delete(report);
     if (!fine) {

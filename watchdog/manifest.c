@@ -12,6 +12,7 @@
 #include "watchdog/manifest.h"
 
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/limits.h"
 
 #include <errno.h>
@@ -28,13 +29,18 @@ static void mark_partial(cJSON *m, const char *why)
     (void)cJSON_AddStringToObject(m, "partial_why", why);
 }
 
+/* With the records and LIMIT_ARTIFACTS files it stays below JSON_VALUES_MAX, which the brain asks
+ * for. */
+enum { BASE_VALUES_MAX = 20000 };
+
 /* An object of that name in staging; `ret` is 0 or why there is none. */
 static cJSON *read_object(int dir_fd, const char *name, int *ret)
 {
     AUTO_BUF struct buf text = BUF_INIT(LIMIT_MANIFEST_BYTES);
     AUTO_CLOSE int fd = seal_files_open(dir_fd, name, NULL);
     *ret = fd < 0 ? fd : fs_read_fd(fd, &text, NULL);
-    cJSON *o = *ret < 0 ? NULL : cJSON_ParseWithLength(buf_text(&text), text.len);
+    bool bomb = json_values(buf_text(&text), text.len) > BASE_VALUES_MAX;
+    cJSON *o = *ret < 0 || bomb ? NULL : cJSON_ParseWithLength(buf_text(&text), text.len);
     if (cJSON_IsObject(o)) {
         return o;
     }

@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 
 #include "base/fs.h"
+#include "base/json.h"
 
 static char *temp_name(char *out, size_t size, const char *id)
 {
@@ -152,8 +153,11 @@ int publish_bundle(const struct publish_request *r, struct store_entry *ret, str
 {
     struct store_entry e = {.grade = WATCH_NONE};
     AUTO_FREE char *manifest = NULL;
-    cJSON *status = cJSON_ParseWithLength(r->status, r->status_len);
-    int rc = cJSON_IsObject(status) ? 0 : error_set(err, -EIO, "the sealer said nothing");
+    bool bomb = json_values(r->status, r->status_len) > JSON_VALUES_MAX;
+    cJSON *status = bomb ? NULL : cJSON_ParseWithLength(r->status, r->status_len);
+    int rc = cJSON_IsObject(status) ? 0
+                                    : error_set(err, -EIO, "the sealer said %s",
+                                                bomb ? "more than it may" : "nothing");
     if (rc == 0) {
         rc = sum_file(r->packed_fd, e.sha256, &e.size_bytes, err);
     }

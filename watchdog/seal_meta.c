@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/limits.h"
 #include "watchdog/seal_files.h"
 
@@ -11,7 +12,13 @@
 
 /* All records together: what is longer than a manifest cannot stand in one, and each byte may
  * become a node of some eighty. A capture has some hundred runs. */
-enum { META_FILE_BYTES = 1 << 20, META_BYTES = 2 << 20, META_FILES_MAX = 4096, RUNS_MAX = 2048 };
+enum {
+    META_FILE_BYTES = 1 << 20,
+    META_BYTES = 2 << 20,
+    META_FILES_MAX = 4096,
+    RUNS_MAX = 2048,
+    VALUES_MAX = 200000
+};
 
 static const char *text_of(const cJSON *object, const char *name, const char *fallback)
 {
@@ -115,11 +122,11 @@ static void read_file(struct seal_meta *meta, int dir_fd, const char *name)
         meta->garbled++;
     }
     meta->bytes += text.len;
-    if (rc == -EMSGSIZE || meta->bytes > META_BYTES) {
-        meta->left_out = true;
-        if (meta->bytes > META_BYTES) {
-            return;
-        }
+    meta->values += json_values(buf_text(&text), text.len);
+    bool over = meta->bytes > META_BYTES || meta->values > VALUES_MAX;
+    meta->left_out = meta->left_out || over || rc == -EMSGSIZE;
+    if (over) {
+        return;
     }
     cJSON *run = NULL;
     const char *at = buf_text(&text);

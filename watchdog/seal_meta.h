@@ -17,6 +17,7 @@ struct seal_meta {
     size_t garbled; /* lines and files that could not be read */
     bool left_out;  /* there is more than the limits allow, or none of it could be used */
     size_t bytes;   /* read so far */
+    size_t values;  /* in them, at most */
 };
 
 /* Reads every file of "meta" below `dir_fd` in the order of their names; none at all is fine, and a

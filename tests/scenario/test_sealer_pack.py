@@ -149,3 +149,13 @@ def test_holes_and_a_hundred_thousand_files_do_not_take_the_sealer_down(staging,
     told = {a["path"]: a.get("error", "") for a in manifest["artifacts"]}
     assert told["artifacts/logs/0.hole"] == "the bundle is full"
     assert manifest["files_left_off"] > 5000
+
+
+@pytest.mark.parametrize("name", ["base.json", "meta/001-x.jsonl"])
+def test_a_bomb_of_small_values_does_not_reach_the_manifest(staging, tmp_path, name):
+    """What the brain parses has fewer values than JSON_VALUES_MAX, whoever wrote it."""
+    bomb = "[" + "1," * 480000 + "1]"
+    (staging / name).write_text('{"event":"start"}\n{"event":"artifact","path":"artifacts/logs/app.log","argv":%s}\n' % bomb
+                                if "meta" in name else '{"id":"cap","x":%s}' % bomb)
+    _, manifest, _ = pack(staging, tmp_path)
+    assert manifest["partial"] and sum(json.dumps(manifest).count(c) for c in ",[{") < 1000
