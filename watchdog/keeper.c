@@ -194,8 +194,9 @@ static void dispatch(struct keeper *k, uint64_t data)
     }
 }
 
-/* The service manager's watchdog is fed only while the brain's loop turns. */
-static void feed_watchdog(struct keeper *k, int64_t now_ms)
+/* The service manager's watchdog is fed only while the brain's loop turns. Returns when to look
+ * next. */
+static int64_t feed_watchdog(struct keeper *k, int64_t now_ms)
 {
     int64_t every_ms = notify_watchdog_ms();
     int64_t silent_ms = now_ms - k->brain_alive_ms;
@@ -209,6 +210,7 @@ static void feed_watchdog(struct keeper *k, int64_t now_ms)
         k->brain_alive_ms = now_ms;
         child_signal(&k->brain, SIGKILL);
     }
+    return every_ms > 0 && turning ? k->watchdog_sent_ms + every_ms - now_ms : TICK_MS;
 }
 
 static int64_t sooner(int64_t a_ms, int64_t b_ms)
@@ -256,10 +258,8 @@ static int64_t do_due(struct keeper *k)
     int64_t now_ms = clock_mono_ms();
     int64_t wait_ms = TICK_MS;
     int64_t jobs_ms = keeper_jobs_expire(k, now_ms);
-    int64_t watchdog_ms = notify_watchdog_ms();
-    feed_watchdog(k, now_ms);
+    wait_ms = sooner(wait_ms, feed_watchdog(k, now_ms));
     wait_ms = jobs_ms < 0 ? wait_ms : sooner(wait_ms, jobs_ms);
-    wait_ms = watchdog_ms <= 0 ? wait_ms : sooner(wait_ms, watchdog_ms);
     return sooner(wait_ms, k->stopping ? stop_due(k, now_ms) : brain_due(k, now_ms));
 }
 
