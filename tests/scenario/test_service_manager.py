@@ -123,7 +123,7 @@ def test_sigterm_during_a_capture_seals_it_in_time(daemon, faulty):
     d.wait_polls(2)
     service.fault(error_ratio=0.2)
     wait_for(lambda: d.pid_of("sleep"), "the slow collector", 20)
-    capture = d.captures()[0]
+    capture = wait_for(d.captures, "the capture in the list", 5)[0]
     begun = time.monotonic()
     assert d.stop() == 0
     assert time.monotonic() - begun < 8
