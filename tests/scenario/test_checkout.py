@@ -88,7 +88,7 @@ def checkout(binary, tmp_path):
 
 
 def pprof_top(binary, sample, *profiles):
-    done = subprocess.run(["go", "tool", "pprof", "-top", "-nodecount=100000", f"-sample_index={sample}",
+    done = subprocess.run(["go", "tool", "pprof", "-top", "-nodecount=100000", "-nodefraction=0", f"-sample_index={sample}",
                            "-unit=B" if sample.endswith("space") else "-unit=count", *profiles],
                           check=True, capture_output=True, text=True, env=dict(os.environ, PPROF_TMPDIR="/tmp"))
     flat = {}

@@ -190,7 +190,7 @@ def test_sigterm_ends_the_run_politely_and_keeps_what_there_is(bench):
 def test_a_target_that_dies_meanwhile_gives_what_was_sampled(bench):
     run = bench("perf", "sample", wait=False)
     data = run.staging / "artifacts/perf/perf.data"
-    lib.wait_for(lambda: data.exists() and data.stat().st_size >= 0 and lib.children_of(run.pid), "perf to start")
+    lib.wait_for(lambda: data.exists() and data.stat().st_size > 0 and lib.children_of(run.pid), "perf to start")
     bench.busy.kill()
     bench.busy.wait()
     answer = run.answer()

@@ -59,20 +59,26 @@ def test_both_are_killed_at_a_journal_step(lean, step):
     kill_at_step(lean, step, ["incidentd", "incidentd-brain"])
 
 
-def kill_running(house, wanted, *others):
-    """Kills the first process of that command line that a dip brings, and `others` with it."""
-    house.begin()
-    pids = [house.pid(p) for p in others]
-    found = []
+def kill_running(house, wanted, *others, rounds=4):
+    """Kills the first process of that command line that a dip brings, and `others` with it. What lives for some
+    milliseconds only may be over before it is seen: then the next dip gives another chance."""
+    for _ in range(rounds):
+        house.begin()
+        pids = [house.pid(p) for p in others]
+        found = []
 
-    def moment():
-        house.journal.look()
-        one = find(house.daemon.process.pid, wanted)
-        if one is not None and house.journal.id is not None:
-            found.append(one)
-        return found
-    house.dip(moment)
-    house.kill(*found, *pids)
+        def moment(found=found):
+            house.journal.look()
+            one = find(house.daemon.process.pid, wanted)
+            if one is not None and house.journal.id is not None:
+                found.append(one)
+            return found or house.journal.gone
+        house.dip(moment)
+        if found:
+            house.kill(*found, *pids)
+            return
+        house.settle(partial=False)
+    raise AssertionError(f"in {rounds} captures no '{wanted}' was seen running")
 
 
 @pytest.mark.parametrize("tool", ["incidentd-collect run", "incidentd-collect copy", "perf record", "perf script",
