@@ -26,25 +26,28 @@ logs=$root/build/logs
 mkdir -p "$logs"
 passed=0
 failed=0
+skipped=0
 jobs=${INCIDENTD_JOBS:-$(nproc)}
 before=$(git status --porcelain 2>/dev/null || true)
 
 # Adds what a stage's log says of its tests to the totals; a stage that counts nothing counts as one.
 count() {
-    local log=$1 ok=$2 good=0 bad=0
+    local log=$1 ok=$2 good=0 bad=0 skip=0
     if grep -qE 'tests failed out of|tests passed' "$log"; then # ctest
         bad=$(sed -nE 's/.*, ([0-9]+) tests? failed out of.*/\1/p' "$log" | tail -n 1)
         good=$(sed -nE 's/.* failed out of ([0-9]+).*/\1/p' "$log" | tail -n 1)
         good=$((${good:-0} - ${bad:-0}))
-    elif grep -qE '^(=+ )?[0-9]+ (passed|failed).* in [0-9.]+s' "$log"; then # pytest
+    elif grep -qE '^(=+ )?[0-9]+ (passed|failed|skipped).* in [0-9.]+s' "$log"; then # pytest
         good=$(grep -oE '[0-9]+ passed' "$log" | tail -n 1 | grep -oE '[0-9]+')
         bad=$(grep -oE '[0-9]+ failed' "$log" | tail -n 1 | grep -oE '[0-9]+')
+        skip=$(tail -n 1 "$log" | grep -oE '[0-9]+ skipped' | grep -oE '[0-9]+')
     else
         [ "$ok" = 0 ] && good=1 || bad=1
     fi
     [ "$ok" = 0 ] || [ "${bad:-0}" -gt 0 ] || bad=1
     passed=$((passed + ${good:-0}))
     failed=$((failed + ${bad:-0}))
+    skipped=$((skipped + ${skip:-0}))
 }
 
 # stage NAME COMMAND...: runs it, logs it, says how it went; a failure does not stop the others.
@@ -73,7 +76,9 @@ units() {
 scenarios() { # PRESET [pytest arguments]
     local preset=$1
     shift
-    INCIDENTD_BIN=$root/build/$preset/bin /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/scenario "$@"
+    # Three at a time, file by file: they mostly wait. -rs names what was skipped and why.
+    INCIDENTD_BIN=$root/build/$preset/bin /usr/bin/python3 -m pytest -q -p no:cacheprovider -n 3 --dist loadfile \
+        -rs --durations=10 tests/scenario "$@"
 }
 
 fuzz() { # SECONDS
@@ -142,5 +147,5 @@ fi
 stage clean-tree clean_tree
 
 echo "logs in build/logs"
-echo "$passed passed, $failed failed"
+echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
