@@ -5,7 +5,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from daemon import SANITIZED, Faulty, free_port, target_config, wait_for
+from daemon import SANITIZED, Faulty, free_port, let_through, target_config, wait_for
 
 PAGES = {  # what the one line of the log must name
     "huge": "larger than we read",
@@ -51,9 +51,7 @@ def seen(tmp_path_factory):
     urls["closed_port"] = f"http://127.0.0.1:{free_port()}/metrics"
     urls["no_such_name"] = "http://name.invalid:8080/metrics"
     place = tmp_path_factory.mktemp("hostile")
-    place.chmod(0o755)
-    place.parent.chmod(0o755)
-    place.parent.parent.chmod(0o755)
+    let_through(place)
     d = Daemon(place, configuration(urls))
     try:
         d.start()

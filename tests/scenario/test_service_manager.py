@@ -7,7 +7,7 @@ import socket
 import time
 
 import pytest
-from daemon import target_config, wait_for
+from daemon import let_through, target_config, wait_for
 
 COLLECTORS = """
 collectors:
@@ -45,7 +45,7 @@ class Manager:
 
 @pytest.fixture
 def manager(tmp_path):
-    tmp_path.chmod(0o755)
+    let_through(tmp_path)
     one = Manager(tmp_path)
     yield one
     one.socket.close()
