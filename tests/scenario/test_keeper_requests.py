@@ -342,8 +342,16 @@ def test_reloads_at_once_are_one_after_the_other(taken):
 def test_what_a_brain_leaves_behind_ends_with_it(taken):
     d = taken()
     d.hand.send(b"f")
-    wait_for(lambda: len(lib.children_of(d.process.pid)) == 2, "the process that hides")
-    hidden = next(pid for pid in lib.children_of(d.process.pid) if pid != d.brain)
+
+    def orphan():
+        """The process whose parent has ended, and which is incidentd's child by now."""
+        for pid in lib.children_of(d.process.pid):
+            with contextlib.suppress(OSError):
+                parent = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1]
+                if pid != d.brain and int(parent) == d.process.pid:
+                    return pid
+        return None
+    hidden = wait_for(orphan, "the process that hides")
     os.kill(d.brain, signal.SIGKILL)
     d.take()
     assert not os.path.exists(f"/proc/{hidden}")
