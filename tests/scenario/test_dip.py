@@ -117,7 +117,7 @@ def test_incidentctl_shows_gets_and_verifies(daemon, faulty, tmp_path):
     assert next(c for c in d.captures() if c["id"] == capture["id"])["pinned"]
     ctl("unpin", capture["id"])
     ctl("rm", capture["id"])
-    assert not d.bundle(capture).exists()
+    wait_for(lambda: not d.bundle(capture).exists(), "the bundle to go", 5)
 
 
 def test_capture_now_runs_without_an_incident(daemon, faulty):
